@@ -1,0 +1,280 @@
+"""The frozen description of an algorithm: one truth for records, screens, checks and the wire.
+
+A `Description` is made once, by reading the class in the interpreter that will run it, and travels
+to the IOC as plain data: the IOC never imports an algorithm. A `Field` describes one declared value
+and checks values of it. Plain values are what JSON has: an enum's label, a list for an array.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import operator
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from tosip.errors import ProtocolError
+
+
+class Kind(str, enum.Enum):
+    """The types that a declared value can have."""
+
+    INT = "int"
+    FLOAT = "float"
+    BOOL = "bool"
+    STR = "str"
+    ENUM = "enum"
+    ARRAY = "array"
+    COMMAND = "command"
+
+
+class Severity(str, enum.Enum):
+    """EPICS alarm severities, least first."""
+
+    NO_ALARM = "NO_ALARM"
+    MINOR = "MINOR"
+    MAJOR = "MAJOR"
+    INVALID = "INVALID"
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Default alarm limits of a number; operators change them on its record.
+
+    A limit that is left out raises no alarm. `hysteresis` is in the value's units.
+    """
+
+    lolo: float | None = None
+    low: float | None = None
+    high: float | None = None
+    hihi: float | None = None
+    hysteresis: float = 0.0
+    lolo_severity: Severity = Severity.MAJOR
+    low_severity: Severity = Severity.MINOR
+    high_severity: Severity = Severity.MINOR
+    hihi_severity: Severity = Severity.MAJOR
+
+
+@dataclass(frozen=True)
+class Field:
+    """One declared input or output.
+
+    `low` and `high` are control limits of an input, display limits of an output. `length` is the
+    greatest number of characters (str) or elements (array). `severities` belong to `choices`, or
+    for a bool to false and true. `default` is a plain value, None where there is none.
+    """
+
+    name: str
+    kind: Kind
+    doc: str
+    details: str = ""
+    units: str = ""
+    precision: int = 3
+    low: float | None = None
+    high: float | None = None
+    default: Any = None
+    choices: tuple[str, ...] = ()
+    severities: tuple[Severity, ...] = ()
+    alarm: Alarm | None = None
+    length: int = 0
+    dtype: str = ""
+    bits: int = 32
+
+    def plain(self, value: Any) -> Any:
+        """Check `value` and return it as a plain value; ValueError tells what was expected."""
+        return _CHECKS[self.kind](self, value)
+
+    def within_limits(self, value: Any) -> Any:
+        """Check `value` as an input: the right type, finite, and inside the limits."""
+        plain = self.plain(value)
+        if self.kind in (Kind.INT, Kind.FLOAT):
+            if not math.isfinite(plain):
+                raise ValueError(f"expected a finite number, got {plain}")
+            if (self.low is not None and plain < self.low) or (
+                self.high is not None and plain > self.high
+            ):
+                raise ValueError(f"expected {self.range()}, got {plain}")
+        return plain
+
+    def range(self) -> str:
+        """Say the limits in words, with the units."""
+        unit = f" {self.units}" if self.units else ""
+        low = "" if self.low is None else f"at least {self.low:g}{unit}"
+        high = "" if self.high is None else f"at most {self.high:g}{unit}"
+        return " and ".join(part for part in (low, high) if part)
+
+
+@dataclass(frozen=True)
+class Description:
+    """Everything that a class declares, and nothing that can change while it runs."""
+
+    name: str
+    doc: str
+    details: str = ""
+    stateful: bool = False
+    inputs: tuple[Field, ...] = ()
+    outputs: tuple[Field, ...] = ()
+
+    def input(self, name: str) -> Field:
+        """Find an input by its declared name; KeyError tells the names that there are."""
+        return _find(self.name, "input", self.inputs, name)
+
+    def output(self, name: str) -> Field:
+        """Find an output by its declared name; KeyError tells the names that there are."""
+        return _find(self.name, "output", self.outputs, name)
+
+    def defaults(self) -> dict[str, Any]:
+        """Return the inputs' plain default values."""
+        return {field.name: field.default for field in self.inputs}
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the description as what JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, plain: Any) -> Description:
+        """Rebuild a description that another process sent, checking every part of it."""
+        try:
+            return cls(
+                name=_typed(plain["name"], str),
+                doc=_typed(plain["doc"], str),
+                details=_typed(plain["details"], str),
+                stateful=_typed(plain["stateful"], bool),
+                inputs=tuple(_field_from_plain(item) for item in _typed(plain["inputs"], list)),
+                outputs=tuple(_field_from_plain(item) for item in _typed(plain["outputs"], list)),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ProtocolError(f"description: expected an algorithm's, got {error!r}") from error
+
+
+def _find(owner: str, what: str, candidates: tuple[Field, ...], name: str) -> Field:
+    for field in candidates:
+        if field.name == name:
+            return field
+    declared = ", ".join(field.name for field in candidates) or "none"
+    raise KeyError(f"{owner}: expected an {what} of {declared}, got {name}")
+
+
+def _typed(value: Any, expected: type) -> Any:
+    if type(value) is not expected:
+        raise TypeError(f"{value!r} is no {expected.__name__}")
+    return value
+
+
+_FIELD_TYPES: Mapping[str, tuple[type, ...]] = {
+    "name": (str,),
+    "doc": (str,),
+    "details": (str,),
+    "units": (str,),
+    "precision": (int,),
+    "low": (int, float, type(None)),
+    "high": (int, float, type(None)),
+    "length": (int,),
+    "dtype": (str,),
+    "bits": (int,),
+}
+
+
+def _field_from_plain(plain: Mapping[str, Any]) -> Field:
+    unknown = set(plain) - {item.name for item in fields(Field)}
+    if unknown:
+        raise ValueError(f"unknown {sorted(unknown)}")
+    for key, types in _FIELD_TYPES.items():
+        if type(plain[key]) not in types:
+            raise TypeError(f"{key} {plain[key]!r}")
+    values = dict(plain)
+    values["kind"] = Kind(plain["kind"])
+    values["choices"] = tuple(_typed(item, str) for item in plain["choices"])
+    values["severities"] = tuple(Severity(item) for item in plain["severities"])
+    values["alarm"] = None if plain["alarm"] is None else _alarm_from_plain(plain["alarm"])
+    field = Field(**values)
+    if field.default is not None:
+        field.plain(field.default)
+    return field
+
+
+def _alarm_from_plain(plain: Mapping[str, Any]) -> Alarm:
+    values: dict[str, Any] = {
+        key: Severity(value) if key.endswith("severity") else value for key, value in plain.items()
+    }
+    return Alarm(**values)
+
+
+def _plain_int(field: Field, value: Any) -> int:
+    if isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"expected int, got {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ValueError(f"expected int, got {value!r}") from None
+    if not -(2 ** (field.bits - 1)) <= number < 2 ** (field.bits - 1):
+        raise ValueError(f"expected an int of {field.bits} bits, got {number}")
+    return number
+
+
+def _plain_float(_field: Field, value: Any) -> float:
+    if isinstance(value, (str, bytes)) or value is None:
+        raise ValueError(f"expected float, got {value!r}")
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"expected float, got {value!r}") from None
+
+
+def _plain_bool(_field: Field, value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"expected bool, got {value!r}")
+    return bool(value)
+
+
+def _plain_str(field: Field, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected str, got {value!r}")
+    if len(value.encode(errors="replace")) > field.length:
+        raise ValueError(f"expected at most {field.length} bytes, got {len(value)} characters")
+    return value
+
+
+def _plain_enum(field: Field, value: Any) -> str:
+    label = enum_label(value) if isinstance(value, enum.Enum) else value
+    if label not in field.choices:
+        raise ValueError(f"expected one of {', '.join(field.choices)}, got {value!r}")
+    return str(label)
+
+
+def _plain_array(field: Field, value: Any) -> list[Any]:
+    array = np.asarray(value)
+    if array.ndim != 1 or len(array) > field.length:
+        raise ValueError(
+            f"expected a 1-D array of at most {field.length} numbers, got shape {array.shape}"
+        )
+    wanted = np.dtype(field.dtype)
+    if array.size == 0:  # NumPy calls an empty list float64
+        return []
+    if array.dtype.kind not in ("iu" if wanted.kind in "iu" else "iuf"):
+        raise ValueError(f"expected numbers of type {wanted}, got {array.dtype}")
+    if wanted.kind in "iu":
+        span = np.iinfo(wanted)
+        if array.min() < span.min or array.max() > span.max:
+            raise ValueError(f"expected numbers from {span.min} to {span.max}")
+    plain: list[Any] = array.astype(wanted).tolist()
+    return plain
+
+
+_CHECKS = {
+    Kind.INT: _plain_int,
+    Kind.FLOAT: _plain_float,
+    Kind.BOOL: _plain_bool,
+    Kind.COMMAND: _plain_bool,
+    Kind.STR: _plain_str,
+    Kind.ENUM: _plain_enum,
+    Kind.ARRAY: _plain_array,
+}
+
+
+def enum_label(member: enum.Enum) -> str:
+    """Return what operators see for an enum's member: its value if that is text, else its name."""
+    return member.value if isinstance(member.value, str) else member.name

@@ -1,0 +1,1 @@
+"""IOCs: assembly of the parts, nothing else."""

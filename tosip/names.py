@@ -1,0 +1,136 @@
+"""Every PV name is composed here, from the name that the Python code declares.
+
+A port's prefix is `$(P)$(R)`, for example `NEOSTED:FOCUS01:`. A declared name in snake_case becomes
+PascalCase behind it; what can only be read ends in `_RBV`, as areaDetector's users expect.
+"""
+
+from __future__ import annotations
+
+import re
+
+DECLARED = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+
+# EPICS allows 60 characters in a record name; 28 leave room for a prefix of 28 and for `_RBV`.
+LONGEST_NAME = 28
+LONGEST_RECORD = 60
+
+# What every plugin serves beside its declared values. A declaration may not take these names.
+RESERVED = frozenset(
+    [
+        "ADCoreVersion",
+        "DriverVersion",
+        "PortName",
+        "Manufacturer",
+        "Model",
+        "SerialNumber",
+        "SDKVersion",
+        "FirmwareVersion",
+        "Acquire",
+        "SetAcquireBusy",
+        "AcquireBusy",
+        "AcquireBusyCB",
+        "ClearAcquireBusy",
+        "WaitForPlugins",
+        "NDimensions",
+        "Dimensions",
+        "ArraySize0",
+        "ArraySize1",
+        "ArraySize2",
+        "ArraySize3",
+        "ArraySize4",
+        "ArraySize5",
+        "ArraySize6",
+        "ArraySize7",
+        "ArraySize8",
+        "ArraySize9",
+        "BayerPattern",
+        "ArraySizeX",
+        "ArraySizeY",
+        "ArraySizeZ",
+        "ArraySize",
+        "Codec",
+        "CompressedSize",
+        "DataType",
+        "ColorMode",
+        "UniqueId",
+        "TimeStamp",
+        "EpicsTSSec",
+        "EpicsTSNsec",
+        "ArrayCounter",
+        "ArrayRate",
+        "ArrayCallbacks",
+        "NDAttributesMacros",
+        "NDAttributesFile",
+        "NDAttributesStatus",
+        "PoolMaxMem",
+        "PoolPollStats",
+        "PoolUsedMem",
+        "PoolAllocBuffers",
+        "PoolFreeBuffers",
+        "PoolUsedBuffers",
+        "EmptyFreeList",
+        "PreAllocBuffers",
+        "NumPreAllocBuffers",
+        "NumQueuedArrays",
+        "PluginType",
+        "NDArrayPort",
+        "NDArrayAddress",
+        "EnableCallbacks",
+        "MinCallbackTime",
+        "MaxArrayRate",
+        "MaxByteRate",
+        "ExecutionTime",
+        "ProcessPlugin",
+        "BlockingCallbacks",
+        "DroppedArrays",
+        "QueueSize",
+        "QueueFreeLow",
+        "QueueUseHIGH",
+        "QueueUseHIHI",
+        "QueueFree",
+        "QueueUse",
+        "NumThreads",
+        "MaxThreads",
+        "SortMode",
+        "SortTime",
+        "SortSize",
+        "SortFree",
+        "SortFreeLow",
+        "DroppedOutputArrays",
+        "DisorderedArrays",
+        "AsynIO",
+        "WorkerState",
+        "WorkerPid",
+        "RestartCount",
+        "LastExit",
+        "Status",
+        "Message",
+        "CodeHash",
+        "Reload",
+        "ReloadStatus",
+        "RestartRequired",
+        "ProcessTimeout",
+        "Rearm",
+        "FailedArrays",
+        "ProcessedArrays",
+        "Latency",
+        "Image",
+        "Apply",
+        "PVI",
+    ]
+)
+
+
+def pascal_case(name: str) -> str:
+    """Turn a declared name into its PV's: `fwhm_x` becomes `FwhmX`."""
+    return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+
+
+def demand(prefix: str, name: str) -> str:
+    """Compose the PV that an operator writes for the declared `name`."""
+    return prefix + pascal_case(name)
+
+
+def readback(prefix: str, name: str) -> str:
+    """Compose the PV that shows the declared `name`."""
+    return demand(prefix, name) + "_RBV"

@@ -1,0 +1,1 @@
+"""Frames and how they move: NDArray, shared memory, ports, queues, plugins, workers."""

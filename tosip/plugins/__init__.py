@@ -1,0 +1,1 @@
+"""Algorithms that ship with TOSIP, one file each."""

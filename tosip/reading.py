@@ -1,0 +1,281 @@
+"""Reads an algorithm's class into its frozen description, once.
+
+All that is wrong with a declaration is collected and raised together, each fault as
+`Class.name: expected ..., got ...`. Runs where the algorithm runs: standard library and NumPy only.
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+from typing import Any, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from tosip import names
+from tosip.algorithm import Algorithm, Inputs, Outputs, Spec
+from tosip.description import Alarm, Description, Field, Kind, Severity, enum_label
+from tosip.errors import DeclarationError
+
+LONGEST_DOC = 40  # EPICS: DESC
+LONGEST_UNITS = 15  # EPICS: EGU
+LONGEST_LABEL = 25  # EPICS: ZRST ... FFST
+MOST_CHOICES = 16  # EPICS: mbbi
+DEFAULT_TEXT = 256
+
+_SCALARS = {bool: Kind.BOOL, int: Kind.INT, float: Kind.FLOAT, str: Kind.STR}
+_ARRAY_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
+_SIGNATURE = ["self", "image", "params", "attributes", "metadata"]
+
+
+def describe(cls: type[Algorithm[Any, Any]]) -> Description:
+    """Read an algorithm's class; DeclarationError names every fault that it has."""
+    faults: list[str] = []
+    declared_inputs, declared_outputs = declared_classes(cls)
+    doc, details = _documentation(cls.__name__, cls.__doc__, faults)
+    _check_process(cls, faults)
+    inputs = _fields(declared_inputs, ("param", "command"), faults)
+    outputs = _fields(declared_outputs, ("output",), faults)
+    _check_names(cls.__name__, inputs, outputs, faults)
+    if faults:
+        raise DeclarationError(faults)
+    return Description(cls.__name__, doc, details, bool(cls.stateful), inputs, outputs)
+
+
+def declared_classes(cls: type[Algorithm[Any, Any]]) -> tuple[type[Inputs], type[Outputs]]:
+    """Find the two classes that `Algorithm[..., ...]` was given, or raise DeclarationError."""
+    for base in cls.__mro__:
+        for generic in getattr(base, "__orig_bases__", ()):
+            arguments = get_args(generic)
+            if get_origin(generic) is Algorithm and all(isinstance(a, type) for a in arguments):
+                return _checked_classes(cls, arguments)
+    raise DeclarationError(
+        [f"{cls.__name__}: expected class {cls.__name__}(Algorithm[Inputs, Outputs]), got neither"]
+    )
+
+
+def _checked_classes(
+    cls: type[Algorithm[Any, Any]], arguments: tuple[Any, ...]
+) -> tuple[type[Inputs], type[Outputs]]:
+    inputs, outputs = arguments
+    faults = [
+        f"{cls.__name__}: expected a subclass of {base.__name__}, got {given.__name__}"
+        for given, base in ((inputs, Inputs), (outputs, Outputs))
+        if not issubclass(given, base)
+    ]
+    if faults:
+        raise DeclarationError(faults)
+    return inputs, outputs
+
+
+def _documentation(owner: str, text: str | None, faults: list[str]) -> tuple[str, str]:
+    lines = inspect.cleandoc(text or "").split("\n", 1)
+    if not lines[0]:
+        faults.append(f"{owner}: expected documentation, got none")
+    elif len(lines[0].encode()) > LONGEST_DOC:
+        faults.append(
+            f"{owner}: expected a first line of documentation of at most {LONGEST_DOC} bytes, "
+            f"got {len(lines[0].encode())}"
+        )
+    return lines[0], lines[1].strip() if len(lines) > 1 else ""
+
+
+def _check_process(cls: type[Algorithm[Any, Any]], faults: list[str]) -> None:
+    if cls.process is Algorithm.process:
+        faults.append(f"{cls.__name__}.process: expected a method, got none")
+        return
+    given = list(inspect.signature(cls.process).parameters)
+    if given != _SIGNATURE or inspect.iscoroutinefunction(cls.process):
+        kind = "async " if inspect.iscoroutinefunction(cls.process) else ""
+        faults.append(
+            f"{cls.__name__}.process: expected ({', '.join(_SIGNATURE)}), "
+            f"got {kind}({', '.join(given)})"
+        )
+
+
+def _fields(cls: type, roles: tuple[str, ...], faults: list[str]) -> tuple[Field, ...]:
+    hints = _hints(cls, faults)
+    specs: dict[str, Spec] = cls._specs()  # type: ignore[attr-defined]
+    fields = []
+    for name in {**{h: None for h in hints if not h.startswith("_")}, **specs}:
+        owner = f"{cls.__name__}.{name}"
+        spec = specs.get(name)
+        if spec is None:
+            faults.append(
+                f"{owner}: expected = {roles[0]}(...), got {getattr(cls, name, 'nothing')!r}"
+            )
+        elif spec.role not in roles:
+            faults.append(f"{owner}: expected {' or '.join(roles)}(...), got {spec.role}(...)")
+        elif name not in hints:
+            faults.append(f"{owner}: expected a type, as in {name}: float = ..., got none")
+        else:
+            field = _field(owner, name, hints[name], spec, faults)
+            fields += [field] if field else []
+    return tuple(fields)
+
+
+def _hints(cls: type, faults: list[str]) -> dict[str, Any]:
+    try:
+        return get_type_hints(cls)
+    except (NameError, TypeError, AttributeError) as error:
+        faults.append(f"{cls.__name__}: expected types that can be looked up, got {error}")
+        return {}
+
+
+def _field(owner: str, name: str, hint: Any, spec: Spec, faults: list[str]) -> Field | None:
+    kind, choices, dtype = _kind(hint, spec)
+    if kind is None:
+        faults.append(
+            f"{owner}: expected int, float, bool, str, an enum or NDArray of numbers, got {hint!r}"
+        )
+        return None
+    before = len(faults)
+    doc, details = _documentation(owner, spec.doc, faults)
+    faults.extend(f"{owner}: {fault}" for fault in _faults(kind, choices, spec))
+    if len(faults) > before:
+        return None
+    field = Field(
+        name=name,
+        kind=kind,
+        doc=doc,
+        details=details,
+        units=spec.units,
+        precision=3 if spec.precision is None else spec.precision,
+        low=spec.limits[0] if spec.limits else None,
+        high=spec.limits[1] if spec.limits else None,
+        choices=choices,
+        severities=_severities(kind, choices, spec),
+        alarm=spec.alarm,
+        length=spec.length or (DEFAULT_TEXT if kind is Kind.STR else 0),
+        dtype=dtype,
+        bits=spec.bits,
+    )
+    return _with_default(owner, field, spec, faults)
+
+
+def _kind(hint: Any, spec: Spec) -> tuple[Kind | None, tuple[str, ...], str]:
+    if spec.role == "command":
+        return (Kind.COMMAND if hint is bool else None), (), ""
+    if hint in _SCALARS:
+        return _SCALARS[hint], (), ""
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return Kind.ENUM, tuple(enum_label(member) for member in hint), ""
+    if get_origin(hint) is np.ndarray:
+        dtypes = get_args(get_args(hint)[1])
+        dtype = np.dtype(dtypes[0]).name if dtypes and isinstance(dtypes[0], type) else ""
+        return (Kind.ARRAY if dtype in _ARRAY_TYPES else None), (), dtype
+    return None, (), ""
+
+
+def _faults(kind: Kind, choices: tuple[str, ...], spec: Spec) -> list[str]:
+    number = kind in (Kind.INT, Kind.FLOAT)
+    low, high = spec.limits or (None, None)
+    checks = [
+        (
+            len(spec.units.encode()) > LONGEST_UNITS,
+            f"units of at most {LONGEST_UNITS} bytes",
+            spec.units,
+        ),
+        (spec.units and not number and kind is not Kind.ARRAY, "units on numbers only", spec.units),
+        (spec.limits and not number, "limits on numbers only", spec.limits),
+        (low is not None and high is not None and low >= high, "limits (low, high)", spec.limits),
+        (
+            spec.precision is not None and not 0 <= spec.precision <= 15,
+            "precision 0 to 15",
+            spec.precision,
+        ),
+        (
+            spec.precision is not None and kind not in (Kind.FLOAT, Kind.ARRAY),
+            "precision on floats only",
+            spec.precision,
+        ),
+        (
+            spec.length is not None and kind not in (Kind.STR, Kind.ARRAY),
+            "length on str and arrays only",
+            spec.length,
+        ),
+        (spec.length is not None and spec.length < 1, "a length of at least 1", spec.length),
+        (
+            kind is Kind.ARRAY and spec.length is None,
+            "length=, the greatest number of elements",
+            "none",
+        ),
+        (spec.bits not in (32, 64), "bits=32 or bits=64", spec.bits),
+        (spec.bits == 64 and kind is not Kind.INT, "bits on ints only", spec.bits),
+        (spec.alarm is not None and not number, "alarm on numbers only", spec.alarm),
+        (
+            kind is Kind.ENUM and not 1 <= len(choices) <= MOST_CHOICES,
+            f"1 to {MOST_CHOICES} choices",
+            len(choices),
+        ),
+        (len(set(choices)) < len(choices), "choices that differ", choices),
+        (
+            bool(spec.severities) and kind not in (Kind.ENUM, Kind.BOOL),
+            "severities on enums and bools only",
+            spec.severities,
+        ),
+    ]
+    faults = [f"expected {expected}, got {given}" for wrong, expected, given in checks if wrong]
+    faults += [
+        f"expected labels of 1 to {LONGEST_LABEL} bytes, got {label!r}"
+        for label in choices
+        if not 1 <= len(label.encode()) <= LONGEST_LABEL
+    ]
+    return faults + _alarm_faults(spec.alarm)
+
+
+def _alarm_faults(alarm: Alarm | None) -> list[str]:
+    if alarm is None:
+        return []
+    limits = [x for x in (alarm.lolo, alarm.low, alarm.high, alarm.hihi) if x is not None]
+    faults = []
+    if not limits:
+        faults.append("expected an alarm with a limit, got none")
+    if limits != sorted(limits):
+        faults.append(f"expected lolo <= low <= high <= hihi, got {limits}")
+    if alarm.hysteresis < 0:
+        faults.append(f"expected a hysteresis of at least 0, got {alarm.hysteresis}")
+    return faults
+
+
+def _severities(kind: Kind, choices: tuple[str, ...], spec: Spec) -> tuple[Severity, ...]:
+    if not spec.severities:
+        return ()
+    states = choices if kind is Kind.ENUM else (False, True)
+    given = {
+        enum_label(state) if isinstance(state, enum.Enum) else state: Severity(severity)
+        for state, severity in spec.severities.items()
+    }
+    return tuple(given.get(state, Severity.NO_ALARM) for state in states)
+
+
+def _with_default(owner: str, field: Field, spec: Spec, faults: list[str]) -> Field | None:
+    if not spec.has_default:
+        return field
+    try:
+        check = field.plain if spec.role == "output" else field.within_limits
+        default = check(spec.default)
+    except ValueError as error:
+        faults.append(f"{owner}: default: {error}")
+        return None
+    return Field(**{**field.__dict__, "default": default})
+
+
+def _check_names(
+    owner: str, inputs: tuple[Field, ...], outputs: tuple[Field, ...], faults: list[str]
+) -> None:
+    taken: dict[str, str] = {}
+    for field in inputs + outputs:
+        pascal = names.pascal_case(field.name)
+        if not names.DECLARED.fullmatch(field.name):
+            fault = f"a name in snake_case, got {field.name}"
+        elif len(pascal) > names.LONGEST_NAME:
+            fault = f"a name of at most {names.LONGEST_NAME} characters, got {len(pascal)}"
+        elif pascal in names.RESERVED:
+            fault = f"another name, got {pascal}, which every plugin has"
+        elif pascal in taken:
+            fault = f"a name of its own, got {pascal}, which {taken[pascal]} has too"
+        else:
+            taken[pascal] = field.name
+            continue
+        faults.append(f"{owner}.{field.name}: expected {fault}")

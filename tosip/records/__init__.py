@@ -1,0 +1,1 @@
+"""Declarations become EPICS records; the only importer of softioc."""

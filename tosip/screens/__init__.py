@@ -1,0 +1,1 @@
+"""Declarations become Phoebus screens; the only importer of pvi."""

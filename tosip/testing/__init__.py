@@ -1,0 +1,1 @@
+"""What users of TOSIP test their own algorithms and IOCs with."""
