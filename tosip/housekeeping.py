@@ -1,0 +1,73 @@
+"""What operators see of a part of the system beside what an algorithm declares.
+
+A port, a plugin or the gateway has a table of `Item`s. Records, screens and the list of PVs all
+loop over the same table; each item knows how to read its value and, if it can be changed, how to
+write it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from tosip.description import Alarm, Field, Kind, Severity
+
+OwnerT = TypeVar("OwnerT")
+
+
+@dataclass(frozen=True)
+class Item(Generic[OwnerT]):
+    """One value: `pv` is its name behind the prefix, without `_RBV`.
+
+    With `read` there is a record that shows it, `pv_RBV` unless areaDetector names it `pv` alone
+    (`bare`). With `write` there is a record `pv` that operators write. `group` heads it on screens.
+    """
+
+    pv: str
+    field: Field
+    read: Callable[[OwnerT], Any] | None = None
+    write: Callable[[OwnerT, Any], Any] | None = None
+    group: str = "Status"
+    bare: bool = False
+
+    @property
+    def readback(self) -> str:
+        """Name of the record that shows the value; empty if none does."""
+        if self.read is None:
+            return ""
+        return self.pv if self.bare else f"{self.pv}_RBV"
+
+    @property
+    def demand(self) -> str:
+        """Name of the record that operators write; empty if there is none."""
+        return self.pv if self.write else ""
+
+
+def integer(doc: str, units: str = "", alarm: Alarm | None = None) -> Field:
+    """Describe a whole number."""
+    return Field("", Kind.INT, doc, units=units, alarm=alarm)
+
+
+def seconds(doc: str, precision: int = 3, low: float | None = None) -> Field:
+    """Describe a time in seconds."""
+    return Field("", Kind.FLOAT, doc, units="s", precision=precision, low=low)
+
+
+def text(doc: str, length: int = 39) -> Field:
+    """Describe a text; up to 39 bytes it is an EPICS string, above a long string."""
+    return Field("", Kind.STR, doc, length=length)
+
+
+def choice(doc: str, *choices: str, **severities: Severity) -> Field:
+    """Describe a choice; `severities` name choices, spaces as underscores."""
+    return Field(
+        "",
+        Kind.ENUM,
+        doc,
+        choices=choices,
+        severities=tuple(severities.get(c.replace(" ", "_"), Severity.NO_ALARM) for c in choices),
+    )
+
+
+def button(doc: str) -> Field:
+    """Describe a command."""
+    return Field("", Kind.COMMAND, doc)

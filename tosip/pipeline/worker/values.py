@@ -1,0 +1,89 @@
+"""Between the plain values of messages and the typed ones that an algorithm sees."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Any, get_type_hints
+
+import numpy as np
+
+from tosip.algorithm import Inputs, Outputs
+from tosip.description import Description, Field, Kind, enum_label
+
+
+class InputsReader:
+    """Makes the algorithm's own inputs objects from plain values."""
+
+    def __init__(self, cls: type[Inputs], description: Description) -> None:
+        self._class = cls
+        self._fields = description.inputs
+        self._hints = get_type_hints(cls)  # slow, and the same for every frame
+
+    def __call__(self, plain: Mapping[str, Any]) -> Inputs:
+        """Return the typed values of one frame."""
+        return self._class(**{f.name: self._typed(f, plain[f.name]) for f in self._fields})
+
+    def _typed(self, field: Field, value: Any) -> Any:
+        if field.kind is Kind.ENUM:
+            return _member(self._hints[field.name], value)
+        if field.kind is Kind.ARRAY:
+            array = np.asarray(value, field.dtype)
+            array.flags.writeable = False
+            return array
+        return value
+
+
+def plain_outputs(description: Description, returned: Any) -> dict[str, Any]:
+    """Check what `process` returned for the outputs and make it plain; ValueError names faults."""
+    if isinstance(returned, Outputs):
+        values: Mapping[str, Any] = vars(returned)
+        owner = type(returned).__name__
+    elif isinstance(returned, Mapping):
+        values, owner = returned, description.name
+    else:
+        raise TypeError(
+            f"{description.name}.process: expected the outputs or a Result, "
+            f"got {type(returned).__name__}"
+        )
+    faults = [
+        f"{owner}.{name}: expected a declared output" for name in _unknown(description, values)
+    ]
+    plain = {}
+    for field in description.outputs:
+        value = values.get(field.name, field.default)
+        try:
+            plain[field.name] = field.plain(value)
+        except ValueError as error:
+            faults.append(f"{owner}.{field.name}: {error}")
+    if faults:
+        raise ValueError("; ".join(faults))
+    return plain
+
+
+def plain_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the attributes that `process` returned: text and numbers by name."""
+    return {name: _plain_attribute(name, value) for name, value in attributes.items()}
+
+
+def _plain_attribute(name: Any, value: Any) -> Any:
+    plain = value.item() if isinstance(value, np.generic) else value
+    if isinstance(plain, enum.Enum):
+        plain = enum_label(plain)
+    if not isinstance(name, str) or type(plain) not in (bool, int, float, str):
+        raise TypeError(
+            f"attribute {name!r}: expected bool, int, float or str, got {type(value).__name__}"
+        )
+    return plain
+
+
+def _member(cls: type[enum.Enum], label: str) -> enum.Enum:
+    for member in cls:
+        if enum_label(member) == label:
+            return member
+    raise ValueError(f"{cls.__name__}: expected one of its members, got {label!r}")
+
+
+def _unknown(description: Description, values: Mapping[str, Any]) -> list[str]:
+    declared = {field.name for field in description.outputs}
+    return [str(name) for name in values if name not in declared]
