@@ -12,15 +12,15 @@ from tosip.pipeline.states import WorkerState
 
 LONGEST_MESSAGE = 4000
 NO_FRAME = "no frame yet"
-_DATA_TYPES = tuple(name for name, _ in PIXEL_TYPES.values())
-_COLOR_MODES = ("Mono", "Bayer", "RGB1", "RGB2", "RGB3", "YUV444", "YUV422", "YUV421")
+DATA_TYPES = tuple(name for name, _ in PIXEL_TYPES.values())
+COLOR_MODES = ("Mono", "Bayer", "RGB1", "RGB2", "RGB3", "YUV444", "YUV422", "YUV421")
 
 
 def _last(plugin: Plugin) -> NDArray | None:
     return plugin.last_outcome.array if plugin.last_outcome else None
 
 
-def size(array: NDArray | None, axis: int) -> int:
+def dimension(array: NDArray | None, axis: int) -> int:
     """Return a dimension in areaDetector's order, columns first; 0 if there is none."""
     return array.shape[-1 - axis] if array and axis < len(array.shape) else 0
 
@@ -135,17 +135,19 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
         lambda p: a.timestamp if (a := _last(p)) else 0.0,
         group="Last array",
     ),
-    Item("ArraySizeX", integer("Columns", "px"), lambda p: size(_last(p), 0), group="Last array"),
-    Item("ArraySizeY", integer("Rows", "px"), lambda p: size(_last(p), 1), group="Last array"),
+    Item(
+        "ArraySizeX", integer("Columns", "px"), lambda p: dimension(_last(p), 0), group="Last array"
+    ),
+    Item("ArraySizeY", integer("Rows", "px"), lambda p: dimension(_last(p), 1), group="Last array"),
     Item(
         "DataType",
-        choice("Type of the pixels", *_DATA_TYPES),
+        choice("Type of the pixels", *DATA_TYPES),
         lambda p: a.data_type if (a := _last(p)) else "UInt8",
         group="Last array",
     ),
     Item(
         "ColorMode",
-        choice("Colour mode", *_COLOR_MODES),
+        choice("Colour mode", *COLOR_MODES),
         lambda p: a.color_mode if (a := _last(p)) else "Mono",
         group="Last array",
     ),

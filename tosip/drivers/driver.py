@@ -1,0 +1,144 @@
+"""The driver of one camera: stored FITS files become NDArrays on its port.
+
+Files are read one after the other, in a thread. A file that cannot be read is a fault of that frame
+only: it is counted, shown and logged, and the next one is read. A pool that is full delays reading;
+the files wait where they are stored.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tosip.drivers.fits import FitsFrame, read_fits
+from tosip.errors import FrameError
+from tosip.pipeline.ndarray import NDArray
+from tosip.pipeline.pool import Lease, Pool, PoolExhausted
+from tosip.pipeline.ports import Port, Ports
+
+POOL_TIMEOUT = 60.0  # of a reader that waits for memory
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    path: Path
+    name: str
+    received: float
+    done: Callable[[], None]
+
+
+def load_fits(
+    path: Path, pool: Pool, loop: asyncio.AbstractEventLoop, unique_id: int, received: float
+) -> NDArray:
+    """Read a file into a leased buffer; call it in a thread beside `loop`.
+
+    `received` (Unix seconds) is the time stamp of a frame whose header has none. FrameError if the
+    file is no frame, or if the pool stays full.
+    """
+    leases: list[Lease] = []
+
+    def allocate(shape: tuple[int, ...], dtype: "np.dtype[Any]") -> "np.ndarray[Any, Any]":
+        size = int(np.prod(shape)) * dtype.itemsize
+        waiting = asyncio.run_coroutine_threadsafe(pool.allocate_when_free(size), loop)
+        try:
+            leases.append(waiting.result(POOL_TIMEOUT))
+        except (TimeoutError, PoolExhausted) as error:
+            waiting.cancel()
+            raise FrameError(f"{path.name}: expected room in the frame pool, got none") from error
+        return leases[-1].view(shape, dtype)
+
+    frame: FitsFrame = read_fits(path, allocate, max_bytes=pool.budget)
+    return NDArray(
+        unique_id,
+        received if frame.timestamp is None else frame.timestamp,
+        frame.pixels.shape,
+        frame.pixels.dtype.name,
+        leases[-1],
+        frame.attributes,
+    )
+
+
+class FitsDriver:
+    """Usage: `driver = FitsDriver("CAM01", pool, ports)`, `driver.start()`, `driver.submit(path)`.
+
+    `on_change` is a list of functions to call, on the event loop, after each file.
+    """
+
+    def __init__(self, name: str, pool: Pool, ports: Ports) -> None:
+        self.name = name
+        self.port: Port = ports.add(name)
+        self.on_change: list[Callable[[], None]] = []
+        self.unique_id = 0
+        self.array_counter = 0
+        self.failed_files = 0
+        self.last: NDArray | None = None
+        self.last_name = ""
+        self.message = ""
+        self._pool = pool
+        self._files: asyncio.Queue[_Stored] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def queued(self) -> int:
+        """How many files wait to be read."""
+        return self._files.qsize()
+
+    def start(self) -> None:
+        """Read what is submitted from now on."""
+        self._task = asyncio.create_task(self._work(), name=f"driver {self.name}")
+
+    async def stop(self) -> None:
+        """Stop reading; files that wait stay where they are stored."""
+        if self._task:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def submit(
+        self,
+        path: Path,
+        *,
+        name: str = "",
+        received: float | None = None,
+        done: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Read a file as soon as those before it are read; `done` is called when it was.
+
+        `name` is what people know the file by, if that is not its path's.
+        """
+        self._files.put_nowait(_Stored(path, name or path.name, received or time.time(), done))
+
+    async def _work(self) -> None:
+        while True:
+            stored = await self._files.get()
+            await self._read(stored)
+            stored.done()
+            for listener in tuple(self.on_change):
+                listener()
+
+    async def _read(self, stored: _Stored) -> None:
+        self.unique_id += 1
+        self.last_name = stored.name
+        loop = asyncio.get_running_loop()
+        try:
+            array = await asyncio.to_thread(
+                load_fits, stored.path, self._pool, loop, self.unique_id, stored.received
+            )
+        except FrameError as error:
+            self.failed_files += 1
+            # The spool names files by its own ids; people know the name that the camera gave.
+            self.message = str(error).replace(stored.path.name, stored.name)
+            log.warning("%s: %s", self.name, self.message)
+            return
+        self.array_counter += 1
+        self.message = ""
+        self.last = array
+        self.port.publish(array)

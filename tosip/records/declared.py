@@ -1,0 +1,67 @@
+"""The records of what an algorithm declares: its inputs, and its outputs with the frame's time."""
+
+import logging
+from typing import Any
+
+from tosip import names
+from tosip.algorithm import Status
+from tosip.description import Field, Kind
+from tosip.pipeline.parameters import ParameterError
+from tosip.pipeline.plugin import Outcome, Plugin
+from tosip.records.values import Demand, Readback
+
+log = logging.getLogger(__name__)
+
+
+class DeclaredRecords:
+    """Inputs and outputs of one plugin."""
+
+    def __init__(self, prefix: str, plugin: Plugin) -> None:
+        self._plugin = plugin
+        self._inputs: dict[str, tuple[Demand, Readback | None]] = {
+            field.name: self._input(prefix, field) for field in plugin.description.inputs
+        }
+        self._outputs = {
+            field.name: Readback(names.readback(prefix, field.name), field, own_time=True)
+            for field in plugin.description.outputs
+        }
+        plugin.params.listen(self._parameter_changed)
+        plugin.on_outcome.append(self._frame_done)
+
+    def begin(self) -> None:
+        """Show what is known before the first frame: the inputs, and that there are no outputs."""
+        for name, (_, readback) in self._inputs.items():
+            if readback:
+                readback.set(self._plugin.params[name])
+        for record in self._outputs.values():
+            record.invalidate()
+
+    def _input(self, prefix: str, field: Field) -> tuple[Demand, Readback | None]:
+        def write(value: Any) -> Any:
+            try:
+                return self._plugin.params.set(field.name, value)
+            except ParameterError as error:
+                log.warning("refused: %s", error)
+                return self._plugin.params[field.name]
+
+        initial = self._plugin.params[field.name]
+        demand = Demand(names.demand(prefix, field.name), field, initial, write)
+        if field.kind is Kind.COMMAND:
+            return demand, None
+        return demand, Readback(names.readback(prefix, field.name), field)
+
+    def _parameter_changed(self, name: str, value: Any) -> None:
+        demand, readback = self._inputs[name]
+        if readback:
+            readback.set(value)
+            demand.show(value)
+
+    def _frame_done(self, outcome: Outcome) -> None:
+        if outcome.status is Status.SKIP:
+            return
+        time = outcome.array.timestamp
+        for name, record in self._outputs.items():
+            if outcome.failed or outcome.outputs is None:
+                record.invalidate(time)
+            else:
+                record.set(outcome.outputs[name], time)

@@ -1,0 +1,47 @@
+"""One softioc IOC: the records of each part, then start.
+
+Importing this module loads EPICS, which reads its environment then: the network's variables have to
+be set before. Records can be made only before the IOC runs.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from softioc import asyncio_dispatcher, builder, imports, softioc
+
+from tosip.housekeeping import Item, OwnerT
+from tosip.pipeline.panel import PLUGIN_ITEMS
+from tosip.pipeline.plugin import Plugin
+from tosip.records.declared import DeclaredRecords
+from tosip.records.housekeeping import HousekeepingRecords
+
+# Each record that is posted is one EPICS callback; EPICS drops them when 2000 wait.
+CALLBACK_QUEUE = 50_000
+
+
+class Ioc:
+    """The records of one process; `prefix` is the part of their names that all have."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self._begin: list[Callable[[], None]] = []
+
+    def add_plugin(self, name: str, plugin: Plugin) -> None:
+        """Make the records of a plugin that has started."""
+        declared = DeclaredRecords(f"{self.prefix}{name}", plugin)
+        self._begin.append(declared.begin)
+        plugin.on_change.append(self.add(name, plugin, PLUGIN_ITEMS))
+
+    def add(self, name: str, owner: OwnerT, items: Sequence[Item[OwnerT]]) -> Callable[[], None]:
+        """Make the records of `items`; call what is returned whenever something has changed."""
+        records = HousekeepingRecords(f"{self.prefix}{name}", owner, items)
+        self._begin.append(records.changed)
+        return records.changed
+
+    def run(self) -> None:
+        """Serve the records; call it on the running event loop."""
+        builder.LoadDatabase()
+        imports.callbackSetQueueSize(CALLBACK_QUEUE)
+        softioc.iocInit(asyncio_dispatcher.AsyncioDispatcher(asyncio.get_running_loop()))
+        for begin in self._begin:
+            begin()

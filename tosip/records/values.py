@@ -1,0 +1,199 @@
+"""One described value becomes one softioc record.
+
+`readback` makes the record that shows a value, `demand` the one that operators write. Which record
+type a kind of value gets, and how plain values are written to it and read from it, is decided here
+and nowhere else.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from softioc import alarm, builder
+
+from tosip.description import Alarm, Field, Kind, Severity
+from tosip.errors import ConfigurationError
+from tosip.names import LONGEST_RECORD
+
+LONGEST_STRING = 39  # EPICS: stringin, stringout
+
+_SEVERITIES = {
+    Severity.NO_ALARM: alarm.NO_ALARM,
+    Severity.MINOR: alarm.MINOR_ALARM,
+    Severity.MAJOR: alarm.MAJOR_ALARM,
+    Severity.INVALID: alarm.INVALID_ALARM,
+}
+
+
+class Readback:
+    """The record that shows one value."""
+
+    def __init__(self, name: str, field: Field, *, own_time: bool = False) -> None:
+        """Make the record; with `own_time` it carries the time that `set` is given."""
+        self.name = checked(name)
+        self.field = field
+        options: dict[str, Any] = {"DESC": field.doc}
+        if own_time:
+            options["TSE"] = -2  # EPICS: the device gives the time
+        self._record = _READBACKS[_type(field)](name, field, options)
+
+    def set(self, plain: Any, timestamp: float | None = None) -> None:
+        """Show a plain value, with the time (Unix seconds) that it belongs to."""
+        self._record.set(_to_record(self.field, plain), timestamp=timestamp)
+
+    def invalidate(self, timestamp: float | None = None) -> None:
+        """Keep the value but say that it is not to be believed."""
+        self._record.set_alarm(alarm.INVALID_ALARM, alarm.READ_ALARM, timestamp)
+
+
+class Demand:
+    """The record that operators write; `on_write` gets the plain value, on the event loop.
+
+    What `on_write` returns is the value in force, which the record then shows: the old one, if the
+    new one was refused.
+    """
+
+    def __init__(
+        self, name: str, field: Field, initial: Any, on_write: Callable[[Any], Any]
+    ) -> None:
+        self.name = checked(name)
+        self.field = field
+        self._on_write = on_write
+        options: dict[str, Any] = {
+            "DESC": field.doc,
+            "always_update": True,
+            "on_update": self._updated,
+            "blocking": True,  # a put with completion ends when the value is in force
+        }
+        if field.kind is not Kind.COMMAND:
+            options["initial_value"] = _to_record(field, initial)
+        self._record = _DEMANDS[_type(field)](name, field, options)
+
+    def show(self, plain: Any) -> None:
+        """Show a value that was not written through this record."""
+        value = _to_record(self.field, plain)
+        if not _same(value, self._record.get()):
+            self._record.set(value, process=False)
+
+    def _updated(self, value: Any) -> None:
+        if self.field.kind is Kind.COMMAND:
+            if value:
+                self._on_write(True)
+                self._record.set(0, process=False)
+            return
+        self.show(self._on_write(_from_record(self.field, value)))
+
+
+def checked(name: str) -> str:
+    """Refuse a record name that EPICS has no room for."""
+    if len(name) > LONGEST_RECORD:
+        raise ConfigurationError(
+            f"{name}: expected a record name of at most {LONGEST_RECORD} characters, "
+            f"got {len(name)}: choose a shorter prefix"
+        )
+    return name
+
+
+def _type(field: Field) -> str:
+    if field.kind is Kind.INT and field.bits == 64:
+        return "int64"
+    if field.kind is Kind.STR and field.length > LONGEST_STRING:
+        return "text"
+    return field.kind.value
+
+
+def _to_record(field: Field, plain: Any) -> Any:
+    return field.choices.index(plain) if field.kind is Kind.ENUM else plain
+
+
+def _from_record(field: Field, value: Any) -> Any:
+    if field.kind is Kind.ENUM:
+        return field.choices[value] if 0 <= value < len(field.choices) else str(value)
+    if field.kind is Kind.BOOL:
+        return bool(value)
+    return value
+
+
+def _same(one: Any, other: Any) -> bool:
+    same = one == other
+    return bool(same.all()) if hasattr(same, "all") else bool(same)
+
+
+def _limits(field: Field, low: str, high: str) -> dict[str, Any]:
+    return {
+        key: limit for key, limit in ((low, field.low), (high, field.high)) if limit is not None
+    }
+
+
+def _alarms(limits: Alarm | None) -> dict[str, Any]:
+    if limits is None:
+        return {}
+    fields: dict[str, Any] = {"HYST": limits.hysteresis}
+    for limit, severity, value, name in (
+        ("HIHI", "HHSV", limits.hihi, limits.hihi_severity),
+        ("HIGH", "HSV", limits.high, limits.high_severity),
+        ("LOW", "LSV", limits.low, limits.low_severity),
+        ("LOLO", "LLSV", limits.lolo, limits.lolo_severity),
+    ):
+        if value is not None:  # or the limit would be 0 and the severity none
+            fields |= {limit: value, severity: name.value}
+    return fields
+
+
+def _number(field: Field) -> dict[str, Any]:
+    shown: dict[str, Any] = {"EGU": field.units} if field.units else {}
+    if field.kind is Kind.FLOAT:
+        shown["PREC"] = field.precision
+    return shown
+
+
+def _choices(field: Field) -> Sequence[str | tuple[str, int]]:
+    if not field.severities:
+        return field.choices
+    return [
+        (label, _SEVERITIES[severity])
+        for label, severity in zip(field.choices, field.severities, strict=True)
+    ]
+
+
+def _states(field: Field) -> dict[str, Any]:
+    off, on = field.severities or (Severity.NO_ALARM, Severity.NO_ALARM)
+    return {"ZNAM": "No", "ONAM": "Yes", "ZSV": off.value, "OSV": on.value}
+
+
+def _wave(field: Field) -> dict[str, Any]:
+    shown: dict[str, Any] = {"EGU": field.units} if field.units else {}
+    return {"length": field.length, "datatype": field.dtype, "PREC": field.precision, **shown}
+
+
+def _shown(field: Field) -> dict[str, Any]:
+    return _number(field) | _limits(field, "LOPR", "HOPR") | _alarms(field.alarm)
+
+
+def _controlled(field: Field) -> dict[str, Any]:
+    return _number(field) | _limits(field, "DRVL", "DRVH") | _limits(field, "LOPR", "HOPR")
+
+
+_Factory = Callable[[str, Field, dict[str, Any]], Any]
+
+_READBACKS: dict[str, _Factory] = {
+    "int": lambda name, f, o: builder.longIn(name, **_shown(f), **o),
+    "int64": lambda name, f, o: builder.int64In(name, **_shown(f), **o),
+    "float": lambda name, f, o: builder.aIn(name, **_shown(f), **o),
+    "bool": lambda name, f, o: builder.boolIn(name, **_states(f), **o),
+    "enum": lambda name, f, o: builder.mbbIn(name, *_choices(f), **o),
+    "str": lambda name, f, o: builder.stringIn(name, **o),
+    "text": lambda name, f, o: builder.longStringIn(name, length=f.length + 1, **o),
+    "array": lambda name, f, o: builder.WaveformIn(name, **_wave(f), **o),
+}
+
+_DEMANDS: dict[str, _Factory] = {
+    "int": lambda name, f, o: builder.longOut(name, **_controlled(f), **o),
+    "int64": lambda name, f, o: builder.int64Out(name, **_controlled(f), **o),
+    "float": lambda name, f, o: builder.aOut(name, **_controlled(f), **o),
+    "bool": lambda name, f, o: builder.boolOut(name, **_states(f), **o),
+    "enum": lambda name, f, o: builder.mbbOut(name, *_choices(f), **o),
+    "str": lambda name, f, o: builder.stringOut(name, **o),
+    "text": lambda name, f, o: builder.longStringOut(name, length=f.length + 1, **o),
+    "array": lambda name, f, o: builder.WaveformOut(name, **_wave(f), **o),
+    "command": lambda name, f, o: builder.boolOut(name, ZNAM="Done", ONAM="Run", **o),
+}
