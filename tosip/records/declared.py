@@ -5,7 +5,7 @@ from typing import Any
 
 from tosip import names
 from tosip.algorithm import Status
-from tosip.description import Field, Kind
+from tosip.description import Description, Field, Kind
 from tosip.pipeline.parameters import ParameterError
 from tosip.pipeline.plugin import Outcome, Plugin
 from tosip.records.values import Demand, Readback
@@ -16,14 +16,14 @@ log = logging.getLogger(__name__)
 class DeclaredRecords:
     """Inputs and outputs of one plugin."""
 
-    def __init__(self, prefix: str, plugin: Plugin) -> None:
+    def __init__(self, prefix: str, plugin: Plugin, description: Description) -> None:
         self._plugin = plugin
         self._inputs: dict[str, tuple[Demand, Readback | None]] = {
-            field.name: self._input(prefix, field) for field in plugin.description.inputs
+            field.name: self._input(prefix, field) for field in description.inputs
         }
         self._outputs = {
             field.name: Readback(names.readback(prefix, field.name), field, own_time=True)
-            for field in plugin.description.outputs
+            for field in description.outputs
         }
         plugin.params.listen(self._parameter_changed)
         plugin.on_outcome.append(self._frame_done)

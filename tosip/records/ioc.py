@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from softioc import asyncio_dispatcher, builder, imports, softioc
 
+from tosip.description import Description
 from tosip.housekeeping import Item, OwnerT
 from tosip.pipeline.panel import PLUGIN_ITEMS
 from tosip.pipeline.plugin import Plugin
@@ -26,9 +27,9 @@ class Ioc:
         self.prefix = prefix
         self._begin: list[Callable[[], None]] = []
 
-    def add_plugin(self, name: str, plugin: Plugin) -> None:
-        """Make the records of a plugin that has started."""
-        declared = DeclaredRecords(f"{self.prefix}{name}", plugin)
+    def add_plugin(self, name: str, plugin: Plugin, description: Description) -> None:
+        """Make the records of a plugin that has started, with the alarm limits of `description`."""
+        declared = DeclaredRecords(f"{self.prefix}{name}", plugin, description)
         self._begin.append(declared.begin)
         plugin.on_change.append(self.add(name, plugin, PLUGIN_ITEMS))
 

@@ -166,11 +166,20 @@ def _wave(field: Field) -> dict[str, Any]:
 
 
 def _shown(field: Field) -> dict[str, Any]:
-    return _number(field) | _limits(field, "LOPR", "HOPR") | _alarms(field.alarm)
+    limits = _limits(field, "LOPR", "HOPR") | _alarms(field.alarm)
+    return _number(field) | _whole(field, limits)
 
 
 def _controlled(field: Field) -> dict[str, Any]:
-    return _number(field) | _limits(field, "DRVL", "DRVH") | _limits(field, "LOPR", "HOPR")
+    limits = _limits(field, "DRVL", "DRVH") | _limits(field, "LOPR", "HOPR")
+    return _number(field) | _whole(field, limits)
+
+
+def _whole(field: Field, limits: dict[str, Any]) -> dict[str, Any]:
+    """Make an integer record's limits integers: EPICS takes no 3.0 for them."""
+    if field.kind is not Kind.INT:
+        return limits
+    return {k: round(v) if isinstance(v, float) else v for k, v in limits.items()}
 
 
 _Factory = Callable[[str, Field, dict[str, Any]], Any]

@@ -1,0 +1,68 @@
+"""The helpers that an IOC runs as processes of their own: the embedded archive, simulated cameras.
+
+Each reads one line of JSON on its standard input (secrets are in nobody's process list), and ends
+when that input closes: a helper never outlives the IOC.
+"""
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tosip.errors import ConfigurationError
+
+STOP_TIMEOUT = 5.0  # s
+
+
+class Child:
+    """One helper process."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._drain: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def start(cls, arguments: Sequence[str], settings: Mapping[str, Any]) -> "Child":
+        """Run `python -m` with `arguments` and tell it `settings`."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            *arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,  # a Ctrl-C in the terminal is the IOC's to handle
+        )
+        if process.stdin:
+            process.stdin.write(json.dumps(settings).encode() + b"\n")
+            await process.stdin.drain()
+        return cls(process)
+
+    async def line(self) -> str:
+        """Return the next line that it prints; ConfigurationError if it ends instead."""
+        line = await self._process.stdout.readline() if self._process.stdout else b""
+        if not line:
+            raise ConfigurationError("a helper process ended at its start: see the lines above")
+        return line.decode().strip()
+
+    def drain(self) -> None:
+        """Forget whatever it prints from now on."""
+        self._drain = asyncio.create_task(self._read_all())
+
+    async def _read_all(self) -> None:
+        while self._process.stdout and await self._process.stdout.readline():
+            pass
+
+    async def stop(self) -> None:
+        """Let it end, by force if it must be."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT):
+                await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+        if self._drain:
+            await self._drain

@@ -1,0 +1,174 @@
+"""The NEOSTED IOC: `python -m tosip.iocs.neosted --help`.
+
+Prints `TOSIP ready: ...` when it serves and runs until SIGTERM or SIGINT.
+"""
+
+import argparse
+import asyncio
+import logging
+import logging.handlers
+import signal
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from tosip.drivers.panel import DRIVER_ITEMS
+from tosip.errors import ConfigurationError, TosipError
+from tosip.gateway.panel import GATEWAY_ITEMS
+from tosip.iocs import network
+from tosip.iocs.config import NeostedConfig, load_config, with_alarms
+from tosip.iocs.system import GATEWAY, System, running, simulated_cameras
+from tosip.iocs.view import shown
+from tosip.screens.write import DRIVER_SCREEN, GATEWAY_SCREEN, screen_of, write_screens
+
+LOG_BYTES = 10 * 1024**2
+LOGS_KEPT = 5
+
+log = logging.getLogger("tosip")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the IOC and return the exit status: 0 after a clean stop, 2 for a user's mistake."""
+    options = _parser().parse_args(arguments)
+    try:
+        config = _configured(options)
+        _prepare_var(options.var)
+        _start_log(options.var)
+        return asyncio.run(_run(config, options))
+    except TosipError as error:
+        sys.stderr.write(f"tosip: {error}\n")
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tosip.iocs.neosted",
+        description="Serve the figures of merit of NEOSTED's cameras over EPICS.",
+    )
+    add = parser.add_argument
+    add("--config", type=Path, metavar="FILE", help="configuration (default: built in)")
+    add("--simulate", action="store_true", help="let simulated cameras upload frames")
+    add("--cameras", type=int, metavar="N", help="serve the first N cameras only")
+    add("--prefix", help="prefix of all PVs (default: NEOSTED:)")
+    add("--var", type=Path, default=Path("var"), metavar="DIR", help="folder to write to")
+    add("--screens", type=Path, metavar="DIR", help="write the Phoebus screens here at start")
+    add("--interactive", action="store_true", help="give softioc's shell; leaving it ends the IOC")
+    return parser
+
+
+def _configured(options: argparse.Namespace) -> NeostedConfig:
+    config = load_config(options.config)
+    changes: dict[str, object] = {}
+    if options.prefix is not None:
+        if not options.prefix.endswith(":"):
+            raise ConfigurationError(f"--prefix: expected it to end in ':', got {options.prefix!r}")
+        changes["prefix"] = options.prefix
+    if options.cameras is not None:
+        if not 1 <= options.cameras <= len(config.cameras):
+            raise ConfigurationError(
+                f"--cameras: expected 1 to {len(config.cameras)}, got {options.cameras}"
+            )
+        changes["cameras"] = config.cameras[: options.cameras]
+    return config.model_copy(update=changes)
+
+
+def _prepare_var(var: Path) -> None:
+    try:
+        var.mkdir(parents=True, exist_ok=True)
+        probe = var / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ConfigurationError(
+            f"--var: expected a folder to write to, got {var} ({error.strerror})"
+        ) from None
+
+
+def _start_log(var: Path) -> None:
+    folder = var / "log"
+    folder.mkdir(exist_ok=True)
+    file = logging.handlers.RotatingFileHandler(
+        folder / "tosip.log", maxBytes=LOG_BYTES, backupCount=LOGS_KEPT
+    )
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    terminal = logging.StreamHandler()
+    terminal.setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.INFO, handlers=[file, terminal], force=True)
+
+
+async def _run(config: NeostedConfig, options: argparse.Namespace) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        system = await stack.enter_async_context(
+            running(config, options.var, simulate=options.simulate)
+        )
+        if options.screens:
+            _write_screens(system, options.screens)
+        await system.gateway.start()
+        _serve(system)
+        sys.stdout.write(
+            f"TOSIP ready: prefix {config.prefix} "
+            f"gateway {config.gateway.host}:{system.gateway.port}\n"
+        )
+        sys.stdout.flush()
+        if options.simulate:
+            await stack.enter_async_context(simulated_cameras(system))
+        if options.interactive:
+            await _shell(system)
+        else:
+            with shown(system):
+                await stop.wait()
+    return 0
+
+
+def _serve(system: System) -> None:
+    """Make the records and start EPICS, which reads its environment when it is imported."""
+    network.stay_on_loopback()
+    from tosip.records.ioc import Ioc
+
+    ioc = Ioc(system.config.prefix)
+    for driver in system.drivers.values():
+        driver.on_change.append(ioc.add(f"{driver.name}:", driver, DRIVER_ITEMS))
+    for plugin in system.plugins.values():
+        described = with_alarms(plugin.description, system.settings_of(plugin).alarms)
+        ioc.add_plugin(f"{plugin.name}:", plugin, described)
+    changed = ioc.add(f"{GATEWAY}:", system.gateway, GATEWAY_ITEMS)
+    system.gateway.on_change = lambda _counters: changed()
+    ioc.run()
+
+
+def _write_screens(system: System, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_screens(folder, "NEOSTED", system.descriptions(), index_parts(system))
+    except OSError as error:
+        raise ConfigurationError(f"--screens: {folder}: {error.strerror}") from None
+
+
+def index_parts(system: System) -> list[tuple[str, str, str]]:
+    """List what the index screen opens: label, macro R, screen."""
+    plugins = [
+        (plugin.name, f"{plugin.name}:", screen_of(plugin.description))
+        for plugin in system.plugins.values()
+    ]
+    drivers = [(d.name, f"{d.name}:", DRIVER_SCREEN) for d in system.drivers.values()]
+    return [*plugins, *drivers, (GATEWAY, f"{GATEWAY}:", GATEWAY_SCREEN)]
+
+
+async def _shell(system: System) -> None:
+    from softioc import softioc
+
+    def shell() -> None:
+        try:
+            softioc.interactive_ioc({"system": system}, call_exit=False)
+        except SystemExit:
+            return
+
+    await asyncio.to_thread(shell)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

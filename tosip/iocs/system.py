@@ -1,0 +1,253 @@
+"""The NEOSTED system put together, without EPICS: gateway, drivers, plugins, and their wiring.
+
+gateway -> CAMnn (FITS driver) -> FOCUSnn (focus plugin) -> FOCUS (all of them) -> FIELD, ENV
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tosip.description import Description
+from tosip.drivers.driver import FitsDriver
+from tosip.errors import ConfigurationError, ProtocolError, WorkerError
+from tosip.gateway.gateway import Gateway
+from tosip.gateway.settings import ArchiveSettings, GatewaySettings, Limits
+from tosip.gateway.stored import StoredFile
+from tosip.gateway.users import Users, hash_password
+from tosip.iocs.children import Child
+from tosip.iocs.config import CameraConfig, NeostedConfig, PluginConfig
+from tosip.pipeline.parameters import ParameterError
+from tosip.pipeline.plugin import Plugin
+from tosip.pipeline.pool import Pool
+from tosip.pipeline.ports import Ports
+from tosip.pipeline.process import AlgorithmFault, Program
+
+ALL_FOCUS = "FOCUS"
+FIELD = "FIELD"
+ENVIRONMENT = "ENV"
+GATEWAY = "GATEWAY"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class System:
+    """All parts of a running system."""
+
+    config: NeostedConfig
+    gateway: Gateway
+    drivers: dict[str, FitsDriver] = field(default_factory=dict)
+    plugins: dict[str, Plugin] = field(default_factory=dict)
+    passwords: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def settings_of(self, plugin: Plugin) -> PluginConfig:
+        """Return the section of the configuration that `plugin` was made from."""
+        named = {FIELD: self.config.field, ENVIRONMENT: self.config.environment}
+        return named.get(plugin.name, self.config.focus)
+
+    def descriptions(self) -> Iterable[Description]:
+        """Give the description of each algorithm once."""
+        return {
+            plugin.description.name: plugin.description for plugin in self.plugins.values()
+        }.values()
+
+
+@asynccontextmanager
+async def running(config: NeostedConfig, var: Path, *, simulate: bool) -> AsyncIterator[System]:
+    """Start all parts; stop them, in the opposite order, at the end of the `async with`.
+
+    ConfigurationError tells what cannot be started, in one line.
+    """
+    async with AsyncExitStack() as stack:
+        pool = Pool(config.pool_mib * 1024**2)
+        stack.callback(pool.close)
+        ports = Ports()
+        archive = await _archive(config, var, stack, simulate=simulate)
+        users, passwords = _users(config, simulate=simulate)
+        settings = GatewaySettings(
+            users=users,
+            spool=var / "spool",
+            archive=archive,
+            host=config.gateway.host,
+            port=config.gateway.port,
+            limits=Limits(free_space=int(config.gateway.least_free_gib * 1024**3)),
+        )
+        system = System(config, Gateway(settings), passwords=passwords)
+        _add_drivers(system, pool, ports, stack)
+        await _add_plugins(system, pool, ports, stack)
+        system.gateway.on_stored = _router(system)
+        stack.push_async_callback(system.gateway.stop)
+        yield system
+
+
+async def _archive(
+    config: NeostedConfig, var: Path, stack: AsyncExitStack, *, simulate: bool
+) -> ArchiveSettings:
+    given = config.archive
+    if given.host is not None and given.password_file is not None:
+        try:
+            password = given.password_file.read_text().strip()
+        except OSError as error:
+            raise ConfigurationError(f"{given.password_file}: {error.strerror}") from None
+        return ArchiveSettings(
+            host=given.host,
+            port=given.port,
+            user=given.user,
+            password=password,
+            folder=given.folder,
+        )
+    password = secrets.token_urlsafe()
+    keep = ["--keep", str(given.keep_simulated)] if simulate else []
+    child = await Child.start(
+        ["tosip.gateway.archive", "--root", str(var / "archive"), *keep],
+        {"user": given.user, "password": password},
+    )
+    stack.push_async_callback(child.stop)
+    port = int((await child.line()).removeprefix("ready "))
+    return ArchiveSettings(host="127.0.0.1", port=port, user=given.user, password=password)
+
+
+def _users(config: NeostedConfig, *, simulate: bool) -> tuple[Users, dict[str, str]]:
+    """Load who may upload; without a file, simulated cameras get passwords of the hour."""
+    if config.gateway.users is not None:
+        return Users.load(config.gateway.users), {}
+    if not simulate:
+        raise ConfigurationError(
+            "gateway.users: expected a file with the users that may upload, got none "
+            "(--simulate needs none)"
+        )
+    passwords = {camera.user: secrets.token_urlsafe() for camera in config.cameras}
+    return Users({user: hash_password(word) for user, word in passwords.items()}), passwords
+
+
+def _add_drivers(system: System, pool: Pool, ports: Ports, stack: AsyncExitStack) -> None:
+    for camera in system.config.cameras:
+        driver = FitsDriver(camera.port, pool, ports)
+        driver.start()
+        stack.push_async_callback(driver.stop)
+        system.drivers[camera.user] = driver
+
+
+async def _add_plugins(system: System, pool: Pool, ports: Ports, stack: AsyncExitStack) -> None:
+    config = system.config
+    for camera in config.cameras:
+        _add_plugin(system, camera.focus_port, config.focus, pool, ports, stack)
+    _add_plugin(system, FIELD, config.field, pool, ports, stack)
+    _add_plugin(system, ENVIRONMENT, config.environment, pool, ports, stack)
+    async with _one_error(), asyncio.TaskGroup() as group:
+        for plugin in system.plugins.values():
+            group.create_task(_start(plugin, system.settings_of(plugin)))
+    for camera in config.cameras:
+        system.plugins[camera.focus_port].connect(camera.port)
+    ports.gather(ALL_FOCUS, [camera.focus_port for camera in config.cameras])
+    system.plugins[FIELD].connect(ALL_FOCUS)
+    system.plugins[ENVIRONMENT].connect(ALL_FOCUS)
+
+
+def _add_plugin(
+    system: System,
+    name: str,
+    config: PluginConfig,
+    pool: Pool,
+    ports: Ports,
+    stack: AsyncExitStack,
+) -> None:
+    for file in (config.file, config.interpreter):
+        if not file.is_file():
+            raise ConfigurationError(f"{name}: expected a file, got {file}")
+    program = Program(name, config.file.resolve(), config.class_name, config.interpreter)
+    plugin = Plugin(
+        program,
+        pool,
+        ports,
+        queue_size=config.queue_size,
+        process_timeout=config.process_timeout,
+    )
+    stack.push_async_callback(plugin.stop)
+    system.plugins[name] = plugin
+
+
+async def _start(plugin: Plugin, config: PluginConfig) -> None:
+    try:
+        await plugin.start()
+    except AlgorithmFault as fault:
+        log.error("%s: %s", plugin.name, fault.traceback)
+        raise ConfigurationError(f"{config.file}: {fault}") from None
+    except (WorkerError, ProtocolError) as error:
+        raise ConfigurationError(f"{plugin.name}: {config.interpreter}: {error}") from None
+    try:
+        for name, value in config.params.items():
+            plugin.params.set(name, value)
+    except ParameterError as error:
+        raise ConfigurationError(str(error)) from None
+
+
+@asynccontextmanager
+async def _one_error() -> AsyncIterator[None]:
+    """Raise the first error of a task group: the others say the same of the other cameras."""
+    try:
+        yield
+    except* ConfigurationError as group:
+        error = group.exceptions[0]
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None
+
+
+def _router(system: System) -> Callable[[StoredFile], None]:
+    """Bring a stored file to the driver of the camera that uploaded it."""
+
+    def route(file: StoredFile) -> None:
+        driver = system.drivers.get(file.user)
+        if driver is None:
+            log.info("%s: user %s is no camera: archived only", file.name, file.user)
+            system.gateway.release(file.id)
+            return
+        driver.submit(
+            file.path,
+            name=file.name,
+            received=file.received,
+            done=lambda: system.gateway.release(file.id),
+        )
+
+    return route
+
+
+@asynccontextmanager
+async def simulated_cameras(system: System) -> AsyncIterator[None]:
+    """Let simulated cameras upload to the running gateway."""
+    simulation = system.config.simulation
+    cameras = [
+        {"number": camera.number, "user": camera.user, "password": _password(system, camera)}
+        for camera in system.config.cameras
+    ]
+    child = await Child.start(
+        ["tosip.drivers.cameras"],
+        {
+            "host": system.config.gateway.host,
+            "port": system.gateway.port,
+            "cameras": cameras,
+            "size": simulation.size,
+            "period": simulation.period,
+            "seed": simulation.seed,
+            "exposures": None,
+        },
+    )
+    child.drain()
+    try:
+        yield
+    finally:
+        await child.stop()
+
+
+def _password(system: System, camera: CameraConfig) -> str:
+    try:
+        return system.passwords[camera.user]
+    except KeyError:
+        raise ConfigurationError(
+            "gateway.users: expected none with --simulate: simulated cameras make their own"
+        ) from None
