@@ -11,15 +11,19 @@ import signal
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tosip.drivers.panel import DRIVER_ITEMS
 from tosip.errors import ConfigurationError, TosipError
 from tosip.gateway.panel import GATEWAY_ITEMS
 from tosip.iocs import network
 from tosip.iocs.config import NeostedConfig, load_config, with_alarms
-from tosip.iocs.system import GATEWAY, System, running, simulated_cameras
+from tosip.iocs.screens import write_neosted_screens
+from tosip.iocs.system import ENVIRONMENT, FIELD, GATEWAY, System, running, simulated_cameras
 from tosip.iocs.view import shown
-from tosip.screens.write import DRIVER_SCREEN, GATEWAY_SCREEN, screen_of, write_screens
+
+if TYPE_CHECKING:
+    from tosip.records.ioc import Ioc
 
 LOG_BYTES = 10 * 1024**2
 LOGS_KEPT = 5
@@ -108,7 +112,7 @@ async def _run(config: NeostedConfig, options: argparse.Namespace) -> int:
         if options.screens:
             _write_screens(system, options.screens)
         await system.gateway.start()
-        _serve(system)
+        ioc = _serve(system)
         sys.stdout.write(
             f"TOSIP ready: prefix {config.prefix} "
             f"gateway {config.gateway.host}:{system.gateway.port}\n"
@@ -117,14 +121,14 @@ async def _run(config: NeostedConfig, options: argparse.Namespace) -> int:
         if options.simulate:
             await stack.enter_async_context(simulated_cameras(system))
         if options.interactive:
-            await _shell(system)
+            await asyncio.to_thread(ioc.shell, {"system": system})
         else:
             with shown(system):
                 await stop.wait()
     return 0
 
 
-def _serve(system: System) -> None:
+def _serve(system: System) -> "Ioc":
     """Make the records and start EPICS, which reads its environment when it is imported."""
     network.stay_on_loopback()
     from tosip.records.ioc import Ioc
@@ -138,36 +142,20 @@ def _serve(system: System) -> None:
     changed = ioc.add(f"{GATEWAY}:", system.gateway, GATEWAY_ITEMS)
     system.gateway.on_change = lambda _counters: changed()
     ioc.run()
+    return ioc
 
 
 def _write_screens(system: System, folder: Path) -> None:
+    focus = system.plugins[system.config.cameras[0].focus_port]
+    descriptions = [
+        with_alarms(plugin.description, system.settings_of(plugin).alarms)
+        for plugin in (focus, system.plugins[FIELD], system.plugins[ENVIRONMENT])
+    ]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_screens(folder, "NEOSTED", system.descriptions(), index_parts(system))
+        write_neosted_screens(folder, system.config, *descriptions)
     except OSError as error:
         raise ConfigurationError(f"--screens: {folder}: {error.strerror}") from None
-
-
-def index_parts(system: System) -> list[tuple[str, str, str]]:
-    """List what the index screen opens: label, macro R, screen."""
-    plugins = [
-        (plugin.name, f"{plugin.name}:", screen_of(plugin.description))
-        for plugin in system.plugins.values()
-    ]
-    drivers = [(d.name, f"{d.name}:", DRIVER_SCREEN) for d in system.drivers.values()]
-    return [*plugins, *drivers, (GATEWAY, f"{GATEWAY}:", GATEWAY_SCREEN)]
-
-
-async def _shell(system: System) -> None:
-    from softioc import softioc
-
-    def shell() -> None:
-        try:
-            softioc.interactive_ioc({"system": system}, call_exit=False)
-        except SystemExit:
-            return
-
-    await asyncio.to_thread(shell)
 
 
 if __name__ == "__main__":

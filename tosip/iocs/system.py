@@ -6,12 +6,11 @@ gateway -> CAMnn (FITS driver) -> FOCUSnn (focus plugin) -> FOCUS (all of them) 
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tosip.description import Description
 from tosip.drivers.driver import FitsDriver
 from tosip.errors import ConfigurationError, ProtocolError, WorkerError
 from tosip.gateway.gateway import Gateway
@@ -48,12 +47,6 @@ class System:
         """Return the section of the configuration that `plugin` was made from."""
         named = {FIELD: self.config.field, ENVIRONMENT: self.config.environment}
         return named.get(plugin.name, self.config.focus)
-
-    def descriptions(self) -> Iterable[Description]:
-        """Give the description of each algorithm once."""
-        return {
-            plugin.description.name: plugin.description for plugin in self.plugins.values()
-        }.values()
 
 
 @asynccontextmanager

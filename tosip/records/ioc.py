@@ -5,7 +5,8 @@ be set before. Records can be made only before the IOC runs.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 
 from softioc import asyncio_dispatcher, builder, imports, softioc
 
@@ -46,3 +47,8 @@ class Ioc:
         softioc.iocInit(asyncio_dispatcher.AsyncioDispatcher(asyncio.get_running_loop()))
         for begin in self._begin:
             begin()
+
+    def shell(self, names: Mapping[str, object]) -> None:
+        """Give softioc's interactive shell, with `names` known in it, until it is left."""
+        with contextlib.suppress(SystemExit):
+            softioc.interactive_ioc(dict(names), call_exit=False)

@@ -1,0 +1,133 @@
+"""The `tosip` command. What a user did wrong is one line on stderr and exit status 2."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from tosip import __version__
+from tosip.commands import new, tables
+from tosip.commands.algorithm_file import program, read_description
+from tosip.commands.replay import TABLE_FORMATS, replay, write_table
+from tosip.errors import ConfigurationError, TosipError
+from tosip.iocs.config import NeostedConfig
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    options = _parser().parse_args(arguments)
+    command: Command = options.command
+    try:
+        return command(options)
+    except TosipError as error:
+        sys.stderr.write(f"tosip: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tosip", description="Python algorithms inside EPICS.")
+    parser.add_argument("--version", action="version", version=f"tosip {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_replay(commands.add_parser("replay", help="run an algorithm on stored images"))
+    check = commands.add_parser("check", help="show the records an algorithm makes, or its faults")
+    _add_algorithm(check)
+    check.set_defaults(command=_check)
+    start = commands.add_parser("new", help="write a starting algorithm file with its test")
+    start.add_argument("name", metavar="NAME", help="in snake_case: bright_pixels")
+    start.set_defaults(command=_new)
+    screens = commands.add_parser("screens", help="regenerate the Phoebus screens")
+    screens.add_argument("--output", type=Path, default=Path("pvi_screens"), metavar="DIR")
+    screens.set_defaults(command=_screens)
+    return parser
+
+
+def _add_algorithm(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("algorithm", metavar="FILE.py[:CLASS]", help="the algorithm")
+    parser.add_argument(
+        "--python", type=Path, metavar="INTERPRETER", help="Python that runs it (default: this)"
+    )
+
+
+def _add_replay(parser: argparse.ArgumentParser) -> None:
+    _add_algorithm(parser)
+    add = parser.add_argument
+    add("images", nargs="+", type=Path, metavar="IMAGE", help="FITS files, compressed or not")
+    add("--set", action="append", default=[], metavar="name=value", help="set an input")
+    add("--jobs", type=int, default=1, metavar="N", help="worker processes (default: 1)")
+    add("--timeout", type=float, default=60.0, metavar="S", help="longest time for an image")
+    add("--output", type=Path, metavar="TABLE", help="write the table too: .csv or .ecsv")
+    add("--attribute", action="append", default=[], metavar="NAME", help="show a header keyword")
+    parser.set_defaults(command=_replay)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    if options.jobs < 1:
+        raise ConfigurationError(f"--jobs: expected at least 1, got {options.jobs}")
+    if options.timeout <= 0:
+        raise ConfigurationError(f"--timeout: expected more than 0 s, got {options.timeout:g}")
+    if options.output and options.output.suffix not in TABLE_FORMATS:
+        endings = " or ".join(TABLE_FORMATS)
+        raise ConfigurationError(f"--output: expected {endings}, got {options.output}")
+    for image in options.images:
+        if not image.is_file():
+            raise ConfigurationError(f"{image}: expected a file, got none")
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("replay", total=len(options.images))
+        description, rows = asyncio.run(
+            replay(
+                program(options.algorithm, options.python),
+                options.images,
+                settings=options.set,
+                jobs=options.jobs,
+                timeout=options.timeout,
+                advance=lambda: progress.advance(task),
+            )
+        )
+    tables.console().print(tables.results(description, rows, options.attribute))
+    if options.output:
+        try:
+            write_table(options.output, description, rows, options.attribute)
+        except OSError as error:
+            raise ConfigurationError(f"--output: {options.output}: {error.strerror}") from None
+    return 1 if any(row.status == "error" for row in rows) else 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    description = asyncio.run(read_description(program(options.algorithm, options.python)))
+    tables.console().print(tables.declaration(description))
+    return 0
+
+
+def _new(options: argparse.Namespace) -> int:
+    for path in new.create(options.name, Path()):
+        sys.stdout.write(f"wrote {path}\n")
+    return 0
+
+
+def _screens(options: argparse.Namespace) -> int:
+    from tosip.iocs.screens import write_neosted_screens
+
+    config = NeostedConfig()
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+        focus, field, environment = (
+            asyncio.run(read_description(program(str(section.file), None)))
+            for section in (config.focus, config.field, config.environment)
+        )
+        for path in write_neosted_screens(options.output, config, focus, field, environment):
+            sys.stdout.write(f"wrote {path}\n")
+    except OSError as error:
+        raise ConfigurationError(f"--output: {options.output}: {error.strerror}") from None
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

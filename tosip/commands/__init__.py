@@ -1,0 +1,1 @@
+"""What the `tosip` command does, one module for each of its commands."""

@@ -1,0 +1,70 @@
+"""Naming an algorithm on the command line: `FILE.py` or `FILE.py:CLASS`, and an interpreter."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from tosip.description import Description, Field, Kind
+from tosip.errors import ConfigurationError, ProtocolError, WorkerError
+from tosip.pipeline.pool import Pool
+from tosip.pipeline.process import AlgorithmFault, Program, WorkerProcess
+
+
+def program(text: str, interpreter: Path | None) -> Program:
+    """Turn `FILE.py[:CLASS]` into what a worker runs; ConfigurationError if there is no file."""
+    name, _, class_name = text.partition(":")
+    file = Path(name)
+    python = interpreter or Path(sys.executable)
+    for path in (file, python):
+        if not path.is_file():
+            raise ConfigurationError(f"{path}: expected a file, got none")
+    return Program(file.stem, file.resolve(), class_name or None, python)
+
+
+def fault_of(program: Program, error: Exception) -> ConfigurationError:
+    """Say in a user's words why a worker did not start."""
+    if isinstance(error, AlgorithmFault) and str(error).startswith("DeclarationError: "):
+        return ConfigurationError(str(error).removeprefix("DeclarationError: "))
+    if isinstance(error, AlgorithmFault):
+        return ConfigurationError(f"{program.file.name}: {error.stage}: {error}{_place(error)}")
+    return ConfigurationError(f"{program.interpreter}: {error}")
+
+
+def _place(fault: AlgorithmFault) -> str:
+    places = [line.strip() for line in fault.traceback.splitlines() if line.startswith("  File ")]
+    return f" ({places[-1]})" if places else ""
+
+
+async def read_description(program: Program) -> Description:
+    """Read what the algorithm declares, in its own interpreter, without running it."""
+    pool = Pool()
+    worker = WorkerProcess(program, pool, on_exit=lambda: None)
+    try:
+        return await worker.start(run=False)
+    except (WorkerError, ProtocolError) as error:
+        raise fault_of(program, error) from None
+    finally:
+        await worker.stop()
+        worker.close()
+        pool.close()
+
+
+def parse_value(field: Field, text: str) -> Any:
+    """Turn the text of `--set name=text` into a plain value; ValueError if it is none."""
+    if field.kind is Kind.INT:
+        return int(text, 0)
+    if field.kind is Kind.FLOAT:
+        return float(text)
+    if field.kind in (Kind.BOOL, Kind.COMMAND):
+        return _bool(text)
+    if field.kind is Kind.ARRAY:
+        number = int if "int" in field.dtype else float
+        return [number(part) for part in text.split(",") if part]
+    return text
+
+
+def _bool(text: str) -> bool:
+    values = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+    if text.lower() not in values:
+        raise ValueError(f"expected yes or no, got {text}")
+    return values[text.lower()]

@@ -1,0 +1,56 @@
+"""A starting point: an algorithm file that runs, with its test."""
+
+import re
+from pathlib import Path
+
+from tosip.errors import ConfigurationError
+from tosip.names import DECLARED, pascal_case
+
+_ALGORITHM = '''"""CLASS: say here what it measures."""
+
+import numpy as np
+
+from tosip import Algorithm, Inputs, Outputs, output, param
+
+
+class Params(Inputs):
+    threshold: float = param("Pixels above this are bright", default=1000.0, units="counts")
+
+
+class Figures(Outputs):
+    bright: int = output("Number of bright pixels")
+
+
+class CLASS(Algorithm[Params, Figures]):
+    """Counts bright pixels."""
+
+    def process(self, image, params, attributes, metadata):
+        return Figures(bright=np.count_nonzero(image > params.threshold))
+'''
+
+_TEST = """import numpy as np
+
+from NAME import CLASS
+
+
+def test_bright_pixels_are_counted(run_algorithm):
+    image = np.zeros((10, 10), np.uint16)
+    image[2:4, 5] = 2000
+
+    assert run_algorithm(CLASS, image).outputs.bright == 2
+    assert run_algorithm(CLASS, image, threshold=3000.0).outputs.bright == 0
+"""
+
+
+def create(name: str, folder: Path) -> list[Path]:
+    """Write `name.py` and `test_name.py`; ConfigurationError if the name is none or taken."""
+    if not DECLARED.fullmatch(name):
+        raise ConfigurationError(f"NAME: expected a name in snake_case, got {name}")
+    texts = {folder / f"{name}.py": _ALGORITHM, folder / f"test_{name}.py": _TEST}
+    for path in texts:
+        if path.exists():
+            raise ConfigurationError(f"{path}: expected no such file, but there is one")
+    for path, text in texts.items():
+        named = re.sub(r"\bNAME\b", name, text)
+        path.write_text(re.sub(r"\bCLASS\b", pascal_case(name), named))
+    return list(texts)

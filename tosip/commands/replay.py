@@ -1,0 +1,171 @@
+"""Runs an algorithm on stored images, through the same driver and worker process as live ones.
+
+No EPICS is loaded. The figures are those that the IOC would post, to the last bit.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tosip.commands.algorithm_file import fault_of, parse_value
+from tosip.description import Description, Kind
+from tosip.drivers.driver import load_fits
+from tosip.errors import ConfigurationError, FrameError, ProtocolError, WorkerError
+from tosip.pipeline.parameters import ParameterError
+from tosip.pipeline.plugin import Outcome, Plugin
+from tosip.pipeline.pool import Pool
+from tosip.pipeline.ports import Ports
+from tosip.pipeline.process import Program
+
+TABLE_FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of one image. `outputs` is empty where there is no result."""
+
+    image: str
+    status: str
+    message: str
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+async def replay(
+    program: Program,
+    images: Sequence[Path],
+    *,
+    settings: Sequence[str] = (),
+    jobs: int = 1,
+    timeout: float = 60.0,
+    advance: Callable[[], None] = lambda: None,
+) -> tuple[Description, list[Row]]:
+    """Process `images` in `jobs` worker processes; rows come in the order of the images.
+
+    `settings` are texts `name=value` for the inputs; `advance` is called after each image.
+    ConfigurationError if the algorithm cannot run so.
+    """
+    rows: list[Row | None] = [None] * len(images)
+    todo = iter(enumerate(images))
+    async with _plugins(program, settings, min(jobs, len(images)), timeout) as (plugins, pool):
+        async with asyncio.TaskGroup() as group:
+            for plugin in plugins:
+                group.create_task(_work(plugin, pool, todo, rows, advance))
+        description = plugins[0].description
+    return description, [row for row in rows if row is not None]
+
+
+@asynccontextmanager
+async def _plugins(
+    program: Program, settings: Sequence[str], jobs: int, timeout: float
+) -> AsyncIterator[tuple[list[Plugin], Pool]]:
+    pool, ports = Pool(), Ports()
+    plugins: list[Plugin] = []
+    try:
+        for number in range(max(1, jobs)):
+            named = Program(
+                f"REPLAY{number}", program.file, program.class_name, program.interpreter
+            )
+            plugin = Plugin(named, pool, ports, process_timeout=timeout)
+            plugins.append(plugin)
+            await _start(plugin, program, settings)
+            if plugin.description.stateful and jobs > 1:
+                raise ConfigurationError(
+                    f"--jobs: expected 1, as {plugin.description.name} keeps state, got {jobs}"
+                )
+        yield plugins, pool
+    finally:
+        for plugin in plugins:
+            await plugin.stop()
+        pool.close()
+
+
+async def _start(plugin: Plugin, program: Program, settings: Sequence[str]) -> None:
+    try:
+        await plugin.start()
+    except (WorkerError, ProtocolError) as error:
+        raise fault_of(program, error) from None
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise ConfigurationError(f"--set: expected name=value, got {setting}")
+        try:
+            plugin.params.set(name, parse_value(plugin.description.input(name), text))
+        except KeyError as error:
+            raise ConfigurationError(f"--set: {error.args[0]}") from None
+        except (ParameterError, ValueError) as error:
+            raise ConfigurationError(f"--set {setting}: {error}") from None
+
+
+async def _work(
+    plugin: Plugin,
+    pool: Pool,
+    todo: Iterator[tuple[int, Path]],
+    rows: list[Row | None],
+    advance: Callable[[], None],
+) -> None:
+    for index, path in todo:
+        rows[index] = await _one(plugin, pool, index + 1, path)
+        advance()
+
+
+async def _one(plugin: Plugin, pool: Pool, unique_id: int, path: Path) -> Row:
+    loop = asyncio.get_running_loop()
+    try:
+        received = path.stat().st_mtime
+        array = await asyncio.to_thread(load_fits, path, pool, loop, unique_id, received)
+    except (FrameError, OSError) as error:
+        return Row(str(path), "error", str(error))
+    done: asyncio.Future[Outcome] = loop.create_future()
+    plugin.on_outcome.append(done.set_result)
+    plugin.receive(array)
+    outcome = await done
+    plugin.on_outcome.remove(done.set_result)
+    plugin.enable(False)  # lets the image's memory go
+    plugin.enable(True)
+    return Row(
+        str(path),
+        outcome.status.value,
+        outcome.message,
+        {} if outcome.failed or outcome.outputs is None else outcome.outputs,
+        array.attributes,
+    )
+
+
+def write_table(
+    path: Path, description: Description, rows: Sequence[Row], attributes: Sequence[str]
+) -> None:
+    """Write rows as CSV or ECSV, by the file's ending; values that are missing are masked."""
+    from astropy import units
+    from astropy.table import MaskedColumn, Table
+
+    table = Table()
+    table["image"] = [row.image for row in rows]
+    table["status"] = [row.status for row in rows]
+    for name in attributes:
+        table[name] = _column([row.attributes.get(name) for row in rows])
+    for output in description.outputs:
+        values = [row.outputs.get(output.name) for row in rows]
+        if output.kind is Kind.ARRAY:
+            values = [None if value is None else json.dumps(value) for value in values]
+        table[output.name] = _column(values)
+        if output.units and isinstance(table[output.name], MaskedColumn):
+            table[output.name].unit = units.Unit(output.units, parse_strict="silent")
+        table[output.name].description = output.doc
+    table["message"] = [row.message.strip().replace("\n", " | ") for row in rows]
+    table.write(path, format=TABLE_FORMATS[path.suffix], overwrite=True)
+
+
+def _column(values: Sequence[Any]) -> Any:
+    from astropy.table import MaskedColumn
+
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) > 1:
+        values = [None if value is None else str(value) for value in values]
+    filler = next(iter(kinds))() if len(kinds) == 1 else ""
+    data = [filler if value is None else value for value in values]
+    return MaskedColumn(data, mask=[value is None for value in values])

@@ -1,0 +1,78 @@
+"""Tables on a terminal."""
+
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tosip import names
+from tosip.commands.replay import Row
+from tosip.description import Description, Field, Kind
+
+WIDTH_OF_A_FILE = 240
+
+
+def console() -> Console:
+    """Return standard output: as wide as the terminal, wide enough for all if it is none."""
+    return Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE, highlight=False)
+
+
+def results(description: Description, rows: Sequence[Row], attributes: Sequence[str]) -> Table:
+    """Lay out what came of each image."""
+    shown = [field for field in description.outputs if field.kind is not Kind.ARRAY]
+    table = Table(title=f"{description.name}: {description.doc}")
+    table.add_column("image", overflow="fold")
+    for name in attributes:
+        table.add_column(name, justify="right")
+    for field in shown:
+        unit = f"\n[{field.units}]" if field.units else ""
+        table.add_column(f"{field.name}{unit}".replace("[", "\\["), justify="right")
+    table.add_column("status")
+    table.add_column("message", overflow="fold")
+    for row in rows:
+        table.add_row(
+            row.image.rsplit("/", 1)[-1],
+            *(str(row.attributes.get(name, "-")) for name in attributes),
+            *(_cell(field, row.outputs.get(field.name)) for field in shown),
+            row.status,
+            row.message.strip().rsplit("\n", 1)[-1],
+        )
+    return table
+
+
+def declaration(description: Description) -> Table:
+    """Lay out the records that a declaration makes."""
+    table = Table(title=f"{description.name}: {description.doc}")
+    for heading in ("name", "type", "PVs behind $(P)$(R)", "default", "limits", "documentation"):
+        table.add_column(heading, overflow="fold")
+    for field in description.inputs:
+        pvs = [names.demand("", field.name)]
+        if field.kind is not Kind.COMMAND:
+            pvs.append(names.readback("", field.name))
+        table.add_row(field.name, _type(field), "\n".join(pvs), *_about(field))
+    table.add_section()
+    for field in description.outputs:
+        table.add_row(field.name, _type(field), names.readback("", field.name), *_about(field))
+    return table
+
+
+def _cell(field: Field, value: Any) -> str:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "-"
+    return f"{value:.{field.precision}f}" if field.kind is Kind.FLOAT else str(value)
+
+
+def _type(field: Field) -> str:
+    if field.kind is Kind.ENUM:
+        return " | ".join(field.choices)
+    if field.kind is Kind.ARRAY:
+        return f"{field.dtype} x {field.length}"
+    return f"{field.kind.value}64" if field.bits == 64 else field.kind.value
+
+
+def _about(field: Field) -> tuple[str, str, str]:
+    default = "" if field.default is None or field.kind is Kind.COMMAND else str(field.default)
+    return default, field.range(), field.doc
