@@ -1,0 +1,49 @@
+"""A users file is read strictly, and its faults are told without its secrets."""
+
+import asyncio
+import subprocess
+import sys
+
+import pytest
+
+from tosip.errors import ConfigurationError
+from tosip.gateway import Users, hash_password
+
+GOOD = hash_password("secret")
+
+
+def test_users_are_read_from_a_file_with_comments(tmp_path):
+    path = tmp_path / "users"
+    path.write_text(f"# cameras\n\ncam01:{GOOD}\n")
+    users = Users.load(path)
+    assert asyncio.run(users.verify("cam01", "secret"))
+    assert not asyncio.run(users.verify("cam01", "Secret"))
+    assert not asyncio.run(users.verify("cam02", "secret"))
+
+
+def test_every_bad_line_is_named_by_its_number_and_no_hash_is_shown(tmp_path):
+    path = tmp_path / "users"
+    lines = [f"cam01:{GOOD}", "cam02", f"cam01:{GOOD}", "cam03:scrypt$3$8$1$QQ==$QQ==", "cam04:x"]
+    path.write_text("\n".join([*lines, f"anonymous:{GOOD}", f":{GOOD}"]))
+    with pytest.raises(ConfigurationError) as caught:
+        Users.load(path)
+    message = str(caught.value)
+    assert [f"{path}:{number}:" in message for number in range(1, 8)] == [False] + [True] * 6
+    assert "$$" not in message.replace(GOOD, "$$")
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"expected a users file, got .*nothing"):
+        Users.load(tmp_path / "nothing")
+
+
+def test_two_hashes_of_one_password_differ():
+    assert hash_password("secret") != GOOD
+
+
+def test_command_line_makes_a_line_that_can_be_read(tmp_path):
+    command = [sys.executable, "-m", "tosip.gateway.users", "cam07"]
+    done = subprocess.run(command, input="secret\n", capture_output=True, text=True, timeout=20)
+    path = tmp_path / "users"
+    path.write_text(done.stdout)
+    assert asyncio.run(Users.load(path).verify("cam07", "secret"))
