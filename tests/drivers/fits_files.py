@@ -1,0 +1,62 @@
+"""Making FITS files for the tests, and judging what is read from them."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+
+from tosip.drivers.fits import FitsFrame, read_fits
+from tosip.errors import FrameError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def stored(pixels: Any, *, header: Any = None, hdu: Any = fits.PrimaryHDU) -> bytes:
+    """A FITS file of one image, as bytes."""
+    buffer = io.BytesIO()
+    unit = hdu(pixels)
+    unit.header.update(header or {})
+    units = [unit] if isinstance(unit, fits.PrimaryHDU) else [fits.PrimaryHDU(), unit]
+    fits.HDUList(units).writeto(buffer, output_verify="ignore")
+    return buffer.getvalue()
+
+
+def ramp(rows: int = 30, columns: int = 50, dtype: Any = np.uint16) -> Array:
+    return np.arange(rows * columns).reshape(rows, columns).astype(dtype)
+
+
+def read_bytes_as_file(
+    folder: Path, data: bytes, name: str = "frame.fits", **options: int
+) -> FitsFrame:
+    path = folder / name
+    path.write_bytes(data)
+    return read_fits(path, np.empty, **options)
+
+
+def outcome(path: Path, **options: int) -> FitsFrame | None:
+    """The frame, or None for a well-formed fault; anything else is raised."""
+    try:
+        return read_fits(path, np.empty, **options)
+    except FrameError as error:
+        text = str(error)
+        assert text.startswith(f"{path.name}: expected ")
+        assert ", got " in text
+        assert text.isprintable()
+        return None
+
+
+def astropy_image(source: Any) -> Array:
+    """The first 2-D or 3-D image of a file as astropy reads it."""
+    with fits.open(source, memmap=False) as units:
+        images = (u.data for u in units if u.is_image and u.header["NAXIS"] in (2, 3))
+        image: Array = next(data for data in images if data is not None and data.size)
+        return image
+
+
+def same(left: Array, right: Array) -> bool:
+    floats = left.dtype.kind == "f" and right.dtype.kind == "f"
+    return left.dtype == right.dtype.newbyteorder("=") and np.array_equal(
+        left, right, equal_nan=floats
+    )

@@ -1,0 +1,85 @@
+"""The configuration: typed, and clear about what is wrong with it."""
+
+from pathlib import Path
+
+import pytest
+
+from tosip.description import Alarm, Description, Field, Kind
+from tosip.errors import ConfigurationError
+from tosip.iocs.config import AlarmConfig, NeostedConfig, load_config, with_alarms
+
+COMMITTED = Path(__file__).parents[2] / "iocs" / "neosted" / "neosted.toml"
+
+
+def fault(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "neosted.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError) as error:
+        load_config(path)
+    return str(error.value)
+
+
+def test_the_committed_file_holds_the_defaults():
+    assert load_config(COMMITTED) == NeostedConfig()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("prefxi = 'A:'", "neosted.toml: prefxi: unknown key"),
+        ("[gateway]\nporrt = 1", "neosted.toml: gateway.porrt: unknown key"),
+        ("[focus.alarms.hfd]\nhihii = 1", "focus.alarms.hfd.hihii: unknown key"),
+        ("[[cameras]]\nnumber = 1\nusr = 'x'", "cameras.0.usr: unknown key"),
+        ("[gateway]\nport = 70000", "gateway.port: "),
+        ("prefix = 'no colon'", "prefix: "),
+        ("[gateway\n", "neosted.toml: "),
+        ("cameras = []", "expected at least one"),
+        (
+            "[[cameras]]\nnumber = 1\nuser = 'a'\n[[cameras]]\nnumber = 1\nuser = 'b'",
+            "a number of its own",
+        ),
+        ("[archive]\nhost = 'archive'", "password_file"),
+    ],
+)
+def test_a_wrong_key_is_named_with_its_place(tmp_path, text, expected):
+    assert expected in fault(tmp_path, text)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"none\.toml: No such file"):
+        load_config(tmp_path / "none.toml")
+
+
+def test_relative_paths_start_at_the_files_folder(tmp_path):
+    path = tmp_path / "neosted.toml"
+    path.write_text("[focus]\nfile = 'mine.py'\n[gateway]\nusers = 'users'")
+
+    config = load_config(path)
+
+    assert config.focus.file == tmp_path / "mine.py"
+    assert config.gateway.users == tmp_path / "users"
+
+
+def test_a_section_keeps_the_defaults_of_what_it_leaves_out(tmp_path):
+    path = tmp_path / "neosted.toml"
+    path.write_text("[field]\nprocess_timeout = 3.0")
+
+    config = load_config(path)
+
+    assert config.field.file == NeostedConfig().field.file
+    assert config.field.queue_size == NeostedConfig().field.queue_size
+    assert config.field.process_timeout == 3.0
+
+
+def test_configured_alarm_limits_replace_the_declared_ones():
+    declared = Field("hfd", Kind.FLOAT, "HFD", alarm=Alarm(high=4.0, hihi=6.0, hysteresis=0.1))
+    description = Description("Focus", "doc", outputs=(declared,))
+
+    changed = with_alarms(description, {"hfd": AlarmConfig(hihi=9.0)})
+
+    assert changed.output("hfd").alarm == Alarm(high=4.0, hihi=9.0, hysteresis=0.1)
+
+
+def test_alarm_limits_of_an_unknown_output_are_refused():
+    with pytest.raises(ConfigurationError, match="expected an output of none, got hfd"):
+        with_alarms(Description("Focus", "doc"), {"hfd": AlarmConfig(hihi=9.0)})
