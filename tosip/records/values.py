@@ -33,7 +33,9 @@ class Readback:
         self.field = field
         options: dict[str, Any] = {"DESC": field.doc}
         if own_time:
+            options |= _always_posted(field)
             options["TSE"] = -2  # EPICS: the device gives the time
+            options["DISP"] = 0  # or operators could not change the alarm limits
         self._record = _READBACKS[_type(field)](name, field, options)
 
     def set(self, plain: Any, timestamp: float | None = None) -> None:
@@ -137,6 +139,15 @@ def _alarms(limits: Alarm | None) -> dict[str, Any]:
         if value is not None:  # or the limit would be 0 and the severity none
             fields |= {limit: value, severity: name.value}
     return fields
+
+
+def _always_posted(field: Field) -> dict[str, Any]:
+    """Let clients see a new time stamp even where the value is the same as before."""
+    if field.kind in (Kind.INT, Kind.FLOAT):
+        return {"MDEL": -1, "ADEL": -1}
+    if _type(field) == Kind.STR.value:
+        return {"MPST": "Always", "APST": "Always"}
+    return {}
 
 
 def _number(field: Field) -> dict[str, Any]:
