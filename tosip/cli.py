@@ -14,6 +14,7 @@ from tosip.commands import new, tables
 from tosip.commands.algorithm_file import program, read_description
 from tosip.commands.replay import TABLE_FORMATS, replay, write_table
 from tosip.errors import ConfigurationError, TosipError
+from tosip.iocs.arguments import Parser
 from tosip.iocs.config import NeostedConfig
 
 Command = Callable[[argparse.Namespace], int]
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tosip", description="Python algorithms inside EPICS.")
+    parser = Parser(prog="tosip", description="Python algorithms inside EPICS.")
     parser.add_argument("--version", action="version", version=f"tosip {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_replay(commands.add_parser("replay", help="run an algorithm on stored images"))

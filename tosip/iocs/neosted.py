@@ -17,6 +17,7 @@ from tosip.drivers.panel import DRIVER_ITEMS
 from tosip.errors import ConfigurationError, TosipError
 from tosip.gateway.panel import GATEWAY_ITEMS
 from tosip.iocs import network
+from tosip.iocs.arguments import Parser
 from tosip.iocs.config import NeostedConfig, load_config, with_alarms
 from tosip.iocs.screens import write_neosted_screens
 from tosip.iocs.system import ENVIRONMENT, FIELD, GATEWAY, System, running, simulated_cameras
@@ -45,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m tosip.iocs.neosted",
         description="Serve the figures of merit of NEOSTED's cameras over EPICS.",
     )

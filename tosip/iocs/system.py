@@ -168,7 +168,7 @@ async def _start(plugin: Plugin, config: PluginConfig) -> None:
     try:
         await plugin.start()
     except AlgorithmFault as fault:
-        log.error("%s: %s", plugin.name, fault.traceback)
+        log.info("%s: %s", plugin.name, fault.traceback)  # the terminal gets one line
         raise ConfigurationError(f"{config.file}: {fault}") from None
     except (WorkerError, ProtocolError) as error:
         raise ConfigurationError(f"{plugin.name}: {config.interpreter}: {error}") from None

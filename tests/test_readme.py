@@ -1,0 +1,95 @@
+"""Every snippet of the README runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"^```(\w+)(?: file=(\S+))?\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCKS = BLOCK.findall((ROOT / "README.md").read_text())
+COMMANDS = [
+    line.removeprefix("$ ")
+    for language, _, text in BLOCKS
+    if language == "console"
+    for line in text.splitlines()
+]
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with the README's files, and a frame."""
+    from tosip.testing.stars import star_frame
+
+    folder = tmp_path_factory.mktemp("readme")
+    for _, name, text in BLOCKS:
+        if name:
+            (folder / name).write_text(text)
+    (folder / "frame.fits").write_bytes(star_frame().fits())
+    return folder
+
+
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+
+
+def test_every_snippet_is_of_a_kind_that_is_tested():
+    for language, name, text in BLOCKS:
+        assert language in ("console", "text") or name, text
+
+
+def test_every_command_is_one_that_is_tested():
+    tested = ("make demo", "make test", "tosip check", "tosip replay", "python -m tosip.iocs")
+    assert [c for c in COMMANDS if not c.startswith(tested)] == []
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("make")])
+def test_make_targets_exist(command):
+    assert run(["make", "-n", *command.split()[1:]], ROOT).returncode == 0
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("tosip")])
+def test_tosip_commands_run(folder, command):
+    done = run([str(BIN / "tosip"), *shlex.split(command)[1:]], folder)
+
+    assert done.returncode == 0, done.stderr
+    assert "bright" in done.stdout
+
+
+def test_the_smallest_algorithm_has_under_ten_lines_and_runs(folder):
+    lines = [line for line in (folder / "brightness.py").read_text().splitlines() if line]
+    assert len(lines) < 10
+
+    done = run([str(BIN / "tosip"), "replay", "brightness.py", "frame.fits"], folder)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_example_test_passes(folder):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = run([*command, "test_bright_pixels.py"], folder)
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_example_ioc_serves_its_records(folder, start_ioc, monkeypatch):
+    (command,) = [c for c in COMMANDS if c.startswith("python -m")]
+    monkeypatch.chdir(folder)
+    # The port that the README's configuration leaves at its default may be taken here.
+    mine = folder / "mine.toml"
+    mine.write_text(mine.read_text() + "[gateway]\nport = 0\n[simulation]\nsize = 256\n")
+
+    ioc = start_ioc([*command.split()[2:], "--cameras", "1"])
+
+    bright = ioc.wait("FOCUS01:Bright_RBV", lambda value: value.severity < 3)
+    assert bright.raw.valueAlarm.highAlarmLimit == 100_000
+    ioc.put("FOCUS01:Threshold", 3000.0)
+    assert ioc.get("FOCUS01:Threshold_RBV") == 3000.0
+    assert (folder / "screens" / "bright_pixels.bob").exists()
+    assert ioc.stop() == 0
