@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     options = _parser().parse_args(arguments)
     command: Command = options.command
+    logging.basicConfig(level=logging.ERROR)  # what is wrong with an image stands in the table
     try:
         return command(options)
     except TosipError as error:

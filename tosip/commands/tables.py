@@ -12,7 +12,7 @@ from tosip import names
 from tosip.commands.replay import Row
 from tosip.description import Description, Field, Kind
 
-WIDTH_OF_A_FILE = 240
+WIDTH_OF_A_FILE = 1000
 
 
 def console() -> Console:
