@@ -15,110 +15,23 @@ LONGEST_NAME = 28
 LONGEST_RECORD = 60
 
 # What every plugin serves beside its declared values. A declaration may not take these names.
-RESERVED = frozenset(
-    [
-        "ADCoreVersion",
-        "DriverVersion",
-        "PortName",
-        "Manufacturer",
-        "Model",
-        "SerialNumber",
-        "SDKVersion",
-        "FirmwareVersion",
-        "Acquire",
-        "SetAcquireBusy",
-        "AcquireBusy",
-        "AcquireBusyCB",
-        "ClearAcquireBusy",
-        "WaitForPlugins",
-        "NDimensions",
-        "Dimensions",
-        "ArraySize0",
-        "ArraySize1",
-        "ArraySize2",
-        "ArraySize3",
-        "ArraySize4",
-        "ArraySize5",
-        "ArraySize6",
-        "ArraySize7",
-        "ArraySize8",
-        "ArraySize9",
-        "BayerPattern",
-        "ArraySizeX",
-        "ArraySizeY",
-        "ArraySizeZ",
-        "ArraySize",
-        "Codec",
-        "CompressedSize",
-        "DataType",
-        "ColorMode",
-        "UniqueId",
-        "TimeStamp",
-        "EpicsTSSec",
-        "EpicsTSNsec",
-        "ArrayCounter",
-        "ArrayRate",
-        "ArrayCallbacks",
-        "NDAttributesMacros",
-        "NDAttributesFile",
-        "NDAttributesStatus",
-        "PoolMaxMem",
-        "PoolPollStats",
-        "PoolUsedMem",
-        "PoolAllocBuffers",
-        "PoolFreeBuffers",
-        "PoolUsedBuffers",
-        "EmptyFreeList",
-        "PreAllocBuffers",
-        "NumPreAllocBuffers",
-        "NumQueuedArrays",
-        "PluginType",
-        "NDArrayPort",
-        "NDArrayAddress",
-        "EnableCallbacks",
-        "MinCallbackTime",
-        "MaxArrayRate",
-        "MaxByteRate",
-        "ExecutionTime",
-        "ProcessPlugin",
-        "BlockingCallbacks",
-        "DroppedArrays",
-        "QueueSize",
-        "QueueFreeLow",
-        "QueueUseHIGH",
-        "QueueUseHIHI",
-        "QueueFree",
-        "QueueUse",
-        "NumThreads",
-        "MaxThreads",
-        "SortMode",
-        "SortTime",
-        "SortSize",
-        "SortFree",
-        "SortFreeLow",
-        "DroppedOutputArrays",
-        "DisorderedArrays",
-        "AsynIO",
-        "WorkerState",
-        "WorkerPid",
-        "RestartCount",
-        "LastExit",
-        "Status",
-        "Message",
-        "CodeHash",
-        "Reload",
-        "ReloadStatus",
-        "RestartRequired",
-        "ProcessTimeout",
-        "Rearm",
-        "FailedArrays",
-        "ProcessedArrays",
-        "Latency",
-        "Image",
-        "Apply",
-        "PVI",
-    ]
-)
+_SERVED = """
+    ADCoreVersion Acquire AcquireBusy AcquireBusyCB Apply ArrayCallbacks ArrayCounter ArrayRate
+    ArraySize ArraySize0 ArraySize1 ArraySize2 ArraySize3 ArraySize4 ArraySize5 ArraySize6
+    ArraySize7 ArraySize8 ArraySize9 ArraySizeX ArraySizeY ArraySizeZ AsynIO BayerPattern
+    BlockingCallbacks ClearAcquireBusy CodeHash Codec ColorMode CompressedSize DataType
+    Dimensions DisorderedArrays DriverVersion DroppedArrays DroppedOutputArrays EmptyFreeList
+    EnableCallbacks EpicsTSNsec EpicsTSSec ExecutionTime FailedArrays FirmwareVersion Image
+    LastExit Latency Manufacturer MaxArrayRate MaxByteRate MaxThreads Message MinCallbackTime
+    Model NDArrayAddress NDArrayPort NDAttributesFile NDAttributesMacros NDAttributesStatus
+    NDimensions NumPreAllocBuffers NumQueuedArrays NumThreads PVI PluginType PoolAllocBuffers
+    PoolFreeBuffers PoolMaxMem PoolPollStats PoolUsedBuffers PoolUsedMem PortName
+    PreAllocBuffers ProcessPlugin ProcessTimeout ProcessedArrays QueueFree QueueFreeLow
+    QueueSize QueueUse QueueUseHIGH QueueUseHIHI ReceivedArrays Rearm Reload ReloadStatus
+    RestartCount RestartRequired SDKVersion SerialNumber SetAcquireBusy SortFree SortFreeLow
+    SortMode SortSize SortTime Status TimeStamp UniqueId WaitForPlugins WorkerPid WorkerState
+"""
+RESERVED = frozenset(_SERVED.split())
 
 
 def pascal_case(name: str) -> str:

@@ -46,7 +46,7 @@ def _table(system: System) -> Table:
         caption=f"gateway: {gateway.acknowledged} files stored, {gateway.delivered} on the "
         f"archive, {gateway.pending} waiting" + ("" if gateway.archive_ok else ", no archive"),
     )
-    for heading in ("camera", "HFD [arcsec]", "FWHM [arcsec]", "stars", "outcome", "state", "age"):
+    for heading in ("camera", "HFD arcsec", "FWHM arcsec", "stars", "outcome", "state", "age"):
         table.add_column(heading, justify="left" if heading in ("camera", "outcome") else "right")
     for camera in system.config.cameras:
         table.add_row(camera.port, *_row(system.plugins[camera.focus_port]))

@@ -39,6 +39,7 @@ class IocProcess:
         from p4p.client.thread import Context
 
         self.prefix = f"T{secrets.token_hex(3).upper()}:"
+        self.arguments = tuple(arguments)
         self.var = var
         self.environment = _own_network()
         command = [sys.executable, "-m", *arguments, "--prefix", self.prefix, "--var", str(var)]
@@ -67,6 +68,15 @@ class IocProcess:
     def get(self, name: str, timeout: float = 10.0) -> Any:
         """Read a PV; the value has `.severity` and `.timestamp` too."""
         return self._client.get(self.prefix + name, timeout=timeout)
+
+    def get_all(self, names: Sequence[str], timeout: float = 30.0) -> dict[str, Any]:
+        """Read many PVs at once; one that does not answer in time gives None."""
+        full = [self.prefix + name for name in names]
+        values = self._client.get(full, timeout=timeout, throw=False)
+        return {
+            name: None if isinstance(value, Exception) else value
+            for name, value in zip(names, values, strict=True)
+        }
 
     def put(self, name: str, value: Any, timeout: float = 10.0) -> None:
         """Write a PV and wait until the value is in force."""
