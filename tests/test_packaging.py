@@ -1,0 +1,66 @@
+"""`pip install .` gives the package, the `tosip` command and the pytest plugin."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel, built as pip builds it, from a copy: building leaves files behind."""
+    source = tmp_path_factory.mktemp("source")
+    shutil.copytree(ROOT / "tosip", source / "tosip", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    subprocess.run([*pip, "wheel", "--no-deps", "-w", folder, source], check=True, timeout=110)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def test_the_wheel_names_the_command_and_the_plugin(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if n.endswith("entry_points.txt"))
+        points = configparser.ConfigParser()
+        points.read_string(archive.read(name).decode())
+
+    assert points["console_scripts"]["tosip"] == "tosip.cli:main"
+    assert points["pytest11"]["tosip"] == "tosip.testing.fixtures"
+
+
+def test_the_installed_package_runs_an_algorithm(wheel, tmp_path, star_frame):
+    site = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    (tmp_path / "stars.fits").write_bytes(star_frame.fits())
+
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "tosip.cli",
+            "replay",
+            site / "tosip/plugins/focus.py",
+            "stars.fits",
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "hfd" in done.stdout
+    assert not (site / "tosip" / "tests").exists()
