@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -25,14 +25,16 @@ def simulation(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def neosted(
     start_ioc: Callable[..., IocProcess],
     simulation: str,
     tmp_path_factory: pytest.TempPathFactory,
-) -> IocProcess:
+) -> Iterator[IocProcess]:
     """All 16 cameras."""
     screens = str(tmp_path_factory.mktemp("screens"))
-    return start_ioc(
+    ioc = start_ioc(
         ["tosip.iocs.neosted", "--simulate", "--config", simulation, "--screens", screens]
     )
+    yield ioc
+    ioc.stop()

@@ -30,11 +30,19 @@ def test_the_field_and_the_environment_follow(neosted):
 
     temperature = neosted.wait("ENV:Temperature_RBV", lambda t: t.severity < 3, timeout=60)
     seeing = neosted.wait("ENV:Seeing_RBV", lambda s: s.severity < 3, timeout=60)
-    neosted.wait("FIELD:Cameras_RBV", lambda count: count == 16, timeout=60)
+    neosted.wait("FIELD:Reporting_RBV", lambda count: count == 16, timeout=60)
 
     assert -60.0 < temperature < 60.0
     assert 0.0 < seeing < 20.0
     assert math.isfinite(neosted.wait("FIELD:Hfd_RBV", lambda hfd: hfd.severity < 3))
+
+
+def test_the_field_knows_how_many_cameras_there_are(start_ioc, simulation):
+    arguments = ["tosip.iocs.neosted", "--simulate", "--cameras", "2", "--config", simulation]
+    ioc = start_ioc(arguments)
+
+    assert ioc.get("FIELD:Cameras_RBV") == 2
+    assert ioc.stop() == 0
 
 
 def test_without_a_terminal_each_exposure_is_a_line(neosted):

@@ -24,7 +24,9 @@ def ioc(start_ioc, tmp_path_factory):
     (folder / "users").write_text(f"cam01:{hash_password(PASSWORD)}\n")
     config = folder / "neosted.toml"
     config.write_text("[gateway]\nport = 0\nusers = 'users'\n")
-    return start_ioc(["tosip.iocs.neosted", "--cameras", "1", "--config", str(config)])
+    ioc = start_ioc(["tosip.iocs.neosted", "--cameras", "1", "--config", str(config)])
+    yield ioc
+    ioc.stop()
 
 
 def upload(ioc, image: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ftplib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,13 +69,15 @@ class Uploads:
 @pytest.fixture(scope="module")
 def ioc(
     start_ioc: Callable[..., IocProcess], tmp_path_factory: pytest.TempPathFactory
-) -> IocProcess:
+) -> Iterator[IocProcess]:
     folder = tmp_path_factory.mktemp("config")
     users = "".join(f"cam{n:02d}:{hash_password(PASSWORD)}\n" for n in (1, 2))
     (folder / "users").write_text(users)
     config = folder / "neosted.toml"
     config.write_text(CONFIG.format(file=EVERYTHING))
-    return start_ioc(["tosip.iocs.neosted", "--config", str(config), "--screens", str(folder)])
+    ioc = start_ioc(["tosip.iocs.neosted", "--config", str(config)])
+    yield ioc
+    ioc.stop()
 
 
 @pytest.fixture(scope="module")

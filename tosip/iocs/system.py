@@ -134,6 +134,7 @@ async def _add_plugins(system: System, pool: Pool, ports: Ports, stack: AsyncExi
     async with _one_error(), asyncio.TaskGroup() as group:
         for plugin in system.plugins.values():
             group.create_task(_start(plugin, system.settings_of(plugin)))
+    _tell_cameras(system)
     for camera in config.cameras:
         system.plugins[camera.focus_port].connect(camera.port)
     ports.gather(ALL_FOCUS, [camera.focus_port for camera in config.cameras])
@@ -177,6 +178,14 @@ async def _start(plugin: Plugin, config: PluginConfig) -> None:
             plugin.params.set(name, value)
     except ParameterError as error:
         raise ConfigurationError(str(error)) from None
+
+
+def _tell_cameras(system: System) -> None:
+    """Set the field algorithm's input `cameras`, if it has one and nobody has configured it."""
+    field = system.plugins[FIELD]
+    declared = {declared.name for declared in field.description.inputs}
+    if "cameras" in declared - set(system.config.field.params):
+        field.params.set("cameras", len(system.config.cameras))
 
 
 @asynccontextmanager

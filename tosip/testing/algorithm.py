@@ -2,13 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from tosip.algorithm import Algorithm, Inputs, Metadata, Outputs, Result, Status
-from tosip.pipeline.protocol import PIXEL_TYPES
-from tosip.pipeline.worker.values import plain_attributes, plain_outputs
+from tosip.description import Description
+from tosip.pipeline.protocol import PIXEL_TYPES, check_layout
+from tosip.pipeline.worker.values import (
+    InputsReader,
+    changed_inputs,
+    plain_attributes,
+    plain_outputs,
+    result_status,
+)
 from tosip.reading import declared_classes, describe
 
 
@@ -40,28 +48,61 @@ class AlgorithmRunner:
         **params: Any,
     ) -> Ran:
         """Process one image and return what came of it."""
-        instance = algorithm() if isinstance(algorithm, type) else algorithm
-        if isinstance(algorithm, type):
-            instance.start()
-        description = describe(type(instance))
-        inputs, outputs = declared_classes(type(instance))
-        view = image.view()
-        view.flags.writeable = False
-        returned = instance.process(view, inputs(**params), dict(attributes or {}), _metadata(view))
-        result = returned if isinstance(returned, Result) else Result(returned)
-        found: Outputs | None = None
-        if result.outputs is not None or result.status in (Status.OK, Status.WARNING):
-            plain = plain_outputs(description, result.outputs)
-            given = result.outputs
-            found = given if isinstance(given, Outputs) else outputs(**plain)
-        return Ran(
-            result.status,
-            result.message,
-            found,
-            result.image,
-            result.params,
-            plain_attributes(result.attributes),
-        )
+        if not isinstance(algorithm, type):
+            return _run(algorithm, image, attributes or {}, params)
+        instance = algorithm()
+        instance.start()
+        try:
+            return _run(instance, image, attributes or {}, params)
+        finally:
+            instance.stop()
+
+
+def _run(
+    algorithm: Algorithm[Any, Any],
+    image: "np.ndarray[Any, Any]",
+    attributes: Mapping[str, Any],
+    values: Mapping[str, Any],
+) -> Ran:
+    description = describe(type(algorithm))
+    inputs, outputs = declared_classes(type(algorithm))
+    plain = _plain_inputs(inputs, description, values)
+    params = InputsReader(inputs, description)(plain)
+    pixels = np.array(image, image.dtype.newbyteorder("="), order="C")
+    check_layout(list(pixels.shape), pixels.dtype.name, pixels.nbytes)
+    pixels.flags.writeable = False
+    returned = algorithm.process(pixels, params, MappingProxyType(attributes), _metadata(pixels))
+    result = returned if isinstance(returned, Result) else Result(returned)
+    status = result_status(result)
+    found: Outputs | None = None
+    if result.outputs is not None or status in (Status.OK, Status.WARNING):
+        checked = plain_outputs(description, result.outputs)
+        found = result.outputs if isinstance(result.outputs, Outputs) else outputs(**checked)
+    changed_inputs(description, params, result.params, plain)
+    if result.image is not None:
+        made = np.asarray(result.image)
+        check_layout(list(made.shape), made.dtype.name, made.nbytes)
+    return Ran(
+        status,
+        result.message,
+        found,
+        result.image,
+        result.params,
+        plain_attributes(result.attributes),
+    )
+
+
+def _plain_inputs(
+    inputs: type[Inputs], description: Description, values: Mapping[str, Any]
+) -> dict[str, Any]:
+    inputs(**values)  # refuses names that are not declared
+    plain = description.defaults()
+    for name, value in values.items():
+        try:
+            plain[name] = description.input(name).within_limits(value)
+        except ValueError as error:
+            raise ValueError(f"{inputs.__name__}.{name}: {error}") from None
+    return plain
 
 
 def _metadata(image: "np.ndarray[Any, Any]") -> Metadata:

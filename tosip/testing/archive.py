@@ -11,10 +11,10 @@ from tosip.testing.process import LinesProcess
 class ArchiveProcess:
     """An FTP server on loopback that keeps files below `root`; `user` and `password` log in."""
 
-    def __init__(self, root: Path, port: int = 0) -> None:
+    def __init__(self, root: Path, port: int = 0, password: str = "") -> None:
         self.root = root
         self.user = "archive"
-        self.password = secrets.token_urlsafe()
+        self.password = password or secrets.token_urlsafe()
         login = json.dumps({"user": self.user, "password": self.password})
         command = [sys.executable, "-m", "tosip.gateway.archive", "--root", str(root)]
         self.process = LinesProcess([*command, "--port", str(port)], say=f"{login}\n")

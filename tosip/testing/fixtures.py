@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -51,18 +52,18 @@ def ftp_archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArchivePro
 @pytest.fixture(scope="session")
 def start_ioc(
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Callable[[Sequence[str]], IocProcess]]:
+) -> Iterator[Callable[..., IocProcess]]:
     """Start IOCs: `ioc = start_ioc(["tosip.iocs.neosted", "--simulate", "--cameras", "1"])`.
 
     Each is ready when the call returns, has a prefix and network ports of its own, and ends with
-    the session at the latest.
+    the session at the latest. `var=FOLDER` takes the folder of an IOC before it.
     """
     from tosip.testing.ioc import IocProcess
 
     with ExitStack() as stack:
 
-        def start(arguments: Sequence[str], **options: Any) -> IocProcess:
-            ioc = IocProcess(arguments, tmp_path_factory.mktemp("var"), **options)
+        def start(arguments: Sequence[str], var: Path | None = None, **options: Any) -> IocProcess:
+            ioc = IocProcess(arguments, var or tmp_path_factory.mktemp("var"), **options)
             stack.callback(ioc.stop)
             return ioc
 
