@@ -30,7 +30,7 @@ def test_an_odd_file_ends_in_pixels_or_in_a_clear_fault(ioc, uploads, name):
     expected = ODD[name]
 
     if isinstance(expected, type):
-        with pytest.raises(expected, match="451 .* got"):
+        with pytest.raises(expected, match=r"451 .* got"):
             uploads.file(name, path.read_bytes())
         assert ioc.get("CAM01:UniqueId_RBV") == number
         return
