@@ -8,7 +8,7 @@ from tosip.algorithm import Status
 from tosip.description import Description, Field, Kind
 from tosip.pipeline.parameters import ParameterError
 from tosip.pipeline.plugin import Outcome, Plugin
-from tosip.records.values import Demand, Readback
+from tosip.records.values import Demand, Figure, Readback
 
 log = logging.getLogger(__name__)
 
@@ -22,19 +22,11 @@ class DeclaredRecords:
             field.name: self._input(prefix, field) for field in description.inputs
         }
         self._outputs = {
-            field.name: Readback(names.readback(prefix, field.name), field, own_time=True)
+            field.name: Figure(names.readback(prefix, field.name), field)
             for field in description.outputs
         }
         plugin.params.listen(self._parameter_changed)
         plugin.on_outcome.append(self._frame_done)
-
-    def begin(self) -> None:
-        """Show what is known before the first frame: the inputs, and that there are no outputs."""
-        for name, (_, readback) in self._inputs.items():
-            if readback:
-                readback.set(self._plugin.params[name])
-        for record in self._outputs.values():
-            record.invalidate()
 
     def _input(self, prefix: str, field: Field) -> tuple[Demand, Readback | None]:
         def write(value: Any) -> Any:
@@ -48,7 +40,7 @@ class DeclaredRecords:
         demand = Demand(names.demand(prefix, field.name), field, initial, write)
         if field.kind is Kind.COMMAND:
             return demand, None
-        return demand, Readback(names.readback(prefix, field.name), field)
+        return demand, Readback(names.readback(prefix, field.name), field, initial)
 
     def _parameter_changed(self, name: str, value: Any) -> None:
         demand, readback = self._inputs[name]

@@ -20,9 +20,13 @@ class HousekeepingRecords(Generic[OwnerT]):
     def __init__(self, prefix: str, owner: OwnerT, items: Sequence[Item[OwnerT]]) -> None:
         self._prefix = prefix
         self._owner = owner
-        self._readbacks = [(i, Readback(prefix + i.readback, i.field)) for i in items if i.read]
+        self._posted = {item.pv: item.read(owner) for item in items if item.read}
+        self._readbacks = [
+            (item, Readback(prefix + item.readback, item.field, self._posted[item.pv]))
+            for item in items
+            if item.read
+        ]
         self._demands = [self._demand(item) for item in items if item.write]
-        self._posted: dict[str, Any] = {}
         self._waiting: asyncio.TimerHandle | None = None
 
     def changed(self) -> None:
@@ -39,7 +43,7 @@ class HousekeepingRecords(Generic[OwnerT]):
     def _post(self) -> None:
         for item, record in self._readbacks:
             value = item.read(self._owner) if item.read else None
-            if item.pv not in self._posted or self._posted[item.pv] != value:
+            if self._posted[item.pv] != value:
                 self._posted[item.pv] = value
                 record.set(value)
         for item, demand in self._demands:

@@ -30,8 +30,7 @@ class Ioc:
 
     def add_plugin(self, name: str, plugin: Plugin, description: Description) -> None:
         """Make the records of a plugin that has started, with the alarm limits of `description`."""
-        declared = DeclaredRecords(f"{self.prefix}{name}", plugin, description)
-        self._begin.append(declared.begin)
+        DeclaredRecords(f"{self.prefix}{name}", plugin, description)
         plugin.on_change.append(self.add(name, plugin, PLUGIN_ITEMS))
 
     def add(self, name: str, owner: OwnerT, items: Sequence[Item[OwnerT]]) -> Callable[[], None]:

@@ -25,25 +25,41 @@ _SEVERITIES = {
 
 
 class Readback:
-    """The record that shows one value."""
+    """The record that shows one value: `initial` from the start, or INVALID until `set`."""
 
-    def __init__(self, name: str, field: Field, *, own_time: bool = False) -> None:
-        """Make the record; with `own_time` it carries the time that `set` is given."""
+    def __init__(self, name: str, field: Field, initial: Any = None) -> None:
         self.name = checked(name)
         self.field = field
         options: dict[str, Any] = {"DESC": field.doc}
-        if own_time:
-            options |= _always_posted(field)
-            options["TSE"] = -2  # EPICS: the device gives the time
-            options["DISP"] = 0  # or operators could not change the alarm limits
+        if initial is not None:
+            options["initial_value"] = _to_record(field, initial)
         self._record = _READBACKS[_type(field)](name, field, options)
 
-    def set(self, plain: Any, timestamp: float | None = None) -> None:
-        """Show a plain value, with the time (Unix seconds) that it belongs to."""
+    def set(self, plain: Any) -> None:
+        """Show a plain value."""
+        self._record.set(_to_record(self.field, plain))
+
+
+class Figure:
+    """The record that shows an output, with the time of the frame; INVALID until the first one."""
+
+    def __init__(self, name: str, field: Field) -> None:
+        self.name = checked(name)
+        self.field = field
+        options: dict[str, Any] = {
+            "DESC": field.doc,
+            "PINI": "NO",  # or it would be processed at the start, and valid
+            "TSE": -2,  # EPICS: the device gives the time
+            "DISP": 0,  # or operators could not change the alarm limits
+        }
+        self._record = _READBACKS[_type(field)](name, field, options | _always_posted(field))
+
+    def set(self, plain: Any, timestamp: float) -> None:
+        """Show a plain value of the frame that was taken at `timestamp` (Unix seconds)."""
         self._record.set(_to_record(self.field, plain), timestamp=timestamp)
 
-    def invalidate(self, timestamp: float | None = None) -> None:
-        """Keep the value but say that it is not to be believed."""
+    def invalidate(self, timestamp: float) -> None:
+        """Keep the value but say that the frame of `timestamp` gave none."""
         self._record.set_alarm(alarm.INVALID_ALARM, alarm.READ_ALARM, timestamp)
 
 
