@@ -151,6 +151,12 @@ def output(
     )
 
 
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return one == other or (one != one and other != other)  # or NaN
+    return bool(np.array_equal(one, other))
+
+
 class _Values:
     """Typed values by attribute: made with keywords, never changed, misspelt names refused."""
 
@@ -179,7 +185,7 @@ class _Values:
     def _refuse(self, name: str) -> NoReturn:
         declared = ", ".join(self._specs()) or "none"
         raise AttributeError(
-            f"{type(self).__name__}.{name}: expected an {self._what} of {declared}"
+            f"{type(self).__name__}.{name}: expected an {self._what} of {declared}, got {name}"
         )
 
     if not TYPE_CHECKING:  # or the checker would accept every name
@@ -197,10 +203,12 @@ class _Values:
         return type(self)(**{**self.__dict__, **changes})
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and repr(self) == repr(other)
+        return type(self) is type(other) and all(
+            _same(value, vars(other)[name]) for name, value in self.__dict__.items()
+        )
 
     def __hash__(self) -> int:
-        return hash(repr(self))
+        return hash((type(self), *self.__dict__))
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value!r}" for name, value in self.__dict__.items())

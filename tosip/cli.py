@@ -82,7 +82,9 @@ def _replay(options: argparse.Namespace) -> int:
     for image in options.images:
         if not image.is_file():
             raise ConfigurationError(f"{image}: expected a file, got none")
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    with Progress(
+        console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
+    ) as progress:
         task = progress.add_task("replay", total=len(options.images))
         description, rows = asyncio.run(
             replay(

@@ -10,12 +10,13 @@ from __future__ import annotations
 import enum
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 
+from tosip import names
 from tosip.errors import ProtocolError
 
 
@@ -29,6 +30,10 @@ class Kind(str, enum.Enum):
     ENUM = "enum"
     ARRAY = "array"
     COMMAND = "command"
+
+
+# NumPy's names of what a declared array can hold: EPICS has waveforms of these.
+ARRAY_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
 
 
 class Severity(str, enum.Enum):
@@ -130,6 +135,10 @@ class Description:
         """Return the inputs' plain default values."""
         return {field.name: field.default for field in self.inputs}
 
+    def same(self, other: Description) -> bool:
+        """Whether `other` declares the same; a default of NaN is the same as NaN."""
+        return repr(self) == repr(other)
+
     def to_plain(self) -> dict[str, Any]:
         """Return the description as what JSON can hold."""
         return asdict(self)
@@ -138,7 +147,7 @@ class Description:
     def from_plain(cls, plain: Any) -> Description:
         """Rebuild a description that another process sent, checking every part of it."""
         try:
-            return cls(
+            description = cls(
                 name=_typed(plain["name"], str),
                 doc=_typed(plain["doc"], str),
                 details=_typed(plain["details"], str),
@@ -146,8 +155,11 @@ class Description:
                 inputs=tuple(_field_from_plain(item) for item in _typed(plain["inputs"], list)),
                 outputs=tuple(_field_from_plain(item) for item in _typed(plain["outputs"], list)),
             )
+            _refuse_faults(description)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ProtocolError(f"description: expected an algorithm's, got {error!r}") from error
+            fault = f"description: expected an algorithm's, got {error!r}"
+            raise ProtocolError(fault[:500]) from error
+        return description
 
 
 def _find(owner: str, what: str, candidates: tuple[Field, ...], name: str) -> Field:
@@ -187,20 +199,54 @@ def _field_from_plain(plain: Mapping[str, Any]) -> Field:
             raise TypeError(f"{key} {plain[key]!r}")
     values = dict(plain)
     values["kind"] = Kind(plain["kind"])
-    values["choices"] = tuple(_typed(item, str) for item in plain["choices"])
-    values["severities"] = tuple(Severity(item) for item in plain["severities"])
+    values["choices"] = tuple(_typed(item, str) for item in _typed(plain["choices"], list))
+    values["severities"] = tuple(Severity(item) for item in _typed(plain["severities"], list))
     values["alarm"] = None if plain["alarm"] is None else _alarm_from_plain(plain["alarm"])
-    field = Field(**values)
-    if field.default is not None:
-        field.plain(field.default)
-    return field
+    return Field(**values)
 
 
 def _alarm_from_plain(plain: Mapping[str, Any]) -> Alarm:
     values: dict[str, Any] = {
-        key: Severity(value) if key.endswith("severity") else value for key, value in plain.items()
+        key: Severity(value) if key.endswith("severity") else _number(value)
+        for key, value in _typed(plain, dict).items()
     }
     return Alarm(**values)
+
+
+def _number(value: Any) -> float | None:
+    if value is not None and (type(value) not in (int, float) or not math.isfinite(value)):
+        raise ValueError(f"{value!r} is no number")
+    return value  # type: ignore[no-any-return]
+
+
+def _refuse_faults(description: Description) -> None:
+    """Raise ValueError unless records can be made of what another process declares."""
+    given = [field.name for field in description.inputs + description.outputs]
+    if len({names.pascal_case(name) for name in given}) < len(given):
+        raise ValueError("names that are not their own")
+    for field in description.inputs + description.outputs:
+        for fault in _field_faults(field):
+            raise ValueError(f"{field.name!r}: {fault}")
+    for field in description.inputs:
+        field.within_limits(field.default)
+    for field in description.outputs:
+        if field.default is not None:
+            field.plain(field.default)
+
+
+def _field_faults(field: Field) -> Iterable[str]:
+    if not names.DECLARED.fullmatch(field.name) or names.pascal_case(field.name) in names.RESERVED:
+        yield "the name"
+    if field.bits not in (32, 64) or not 0 <= field.precision <= 15 or field.length < 0:
+        yield "bits, precision or length"
+    if field.kind is Kind.ARRAY and field.dtype not in ARRAY_TYPES:
+        yield f"the type {field.dtype!r}"
+    if (field.kind is Kind.ENUM) != bool(field.choices):
+        yield "choices"
+    if field.severities and len(field.severities) != (len(field.choices) or 2):
+        yield "severities"
+    if any(limit is not None and not math.isfinite(limit) for limit in (field.low, field.high)):
+        yield "limits"
 
 
 def _plain_int(field: Field, value: Any) -> int:
@@ -216,11 +262,11 @@ def _plain_int(field: Field, value: Any) -> int:
 
 
 def _plain_float(_field: Field, value: Any) -> float:
-    if isinstance(value, (str, bytes)) or value is None:
+    if isinstance(value, (str, bytes, bool, np.bool_)) or np.ndim(value) > 0:
         raise ValueError(f"expected float, got {value!r}")
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"expected float, got {value!r}") from None
 
 
@@ -233,9 +279,10 @@ def _plain_bool(_field: Field, value: Any) -> bool:
 def _plain_str(field: Field, value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"expected str, got {value!r}")
-    if len(value.encode(errors="replace")) > field.length:
-        raise ValueError(f"expected at most {field.length} bytes, got {len(value)} characters")
-    return value
+    encoded = value.encode(errors="replace")
+    if len(encoded) > field.length:
+        raise ValueError(f"expected at most {field.length} bytes, got {len(encoded)}")
+    return encoded.decode()
 
 
 def _plain_enum(field: Field, value: Any) -> str:
@@ -246,7 +293,10 @@ def _plain_enum(field: Field, value: Any) -> str:
 
 
 def _plain_array(field: Field, value: Any) -> list[Any]:
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except (TypeError, OverflowError) as error:
+        raise ValueError(f"expected a 1-D array of numbers, got {error}") from None
     if array.ndim != 1 or len(array) > field.length:
         raise ValueError(
             f"expected a 1-D array of at most {field.length} numbers, got shape {array.shape}"

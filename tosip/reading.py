@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import enum
 import inspect
+from numbers import Integral, Real
 from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from tosip import names
 from tosip.algorithm import Algorithm, Inputs, Outputs, Spec
-from tosip.description import Alarm, Description, Field, Kind, Severity, enum_label
+from tosip.description import (
+    ARRAY_TYPES,
+    Alarm,
+    Description,
+    Field,
+    Kind,
+    Severity,
+    enum_label,
+)
 from tosip.errors import DeclarationError
 
 LONGEST_DOC = 40  # EPICS: DESC
@@ -24,19 +33,24 @@ MOST_CHOICES = 16  # EPICS: mbbi
 DEFAULT_TEXT = 256
 
 _SCALARS = {bool: Kind.BOOL, int: Kind.INT, float: Kind.FLOAT, str: Kind.STR}
-_ARRAY_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
 _SIGNATURE = ["self", "image", "params", "attributes", "metadata"]
 
 
 def describe(cls: type[Algorithm[Any, Any]]) -> Description:
     """Read an algorithm's class; DeclarationError names every fault that it has."""
     faults: list[str] = []
-    declared_inputs, declared_outputs = declared_classes(cls)
     doc, details = _documentation(cls.__name__, cls.__doc__, faults)
     _check_process(cls, faults)
-    inputs = _fields(declared_inputs, ("param", "command"), faults)
-    outputs = _fields(declared_outputs, ("output",), faults)
-    _check_names(cls.__name__, inputs, outputs, faults)
+    inputs: tuple[Field, ...] = ()
+    outputs: tuple[Field, ...] = ()
+    try:
+        declared_inputs, declared_outputs = declared_classes(cls)
+    except DeclarationError as error:
+        faults += error.faults
+    else:
+        inputs = _fields(declared_inputs, ("param", "command"), faults)
+        outputs = _fields(declared_outputs, ("output",), faults)
+        _check_names((declared_inputs, declared_outputs), faults)
     if faults:
         raise DeclarationError(faults)
     return Description(cls.__name__, doc, details, bool(cls.stateful), inputs, outputs)
@@ -69,9 +83,10 @@ def _checked_classes(
 
 
 def _documentation(owner: str, text: str | None, faults: list[str]) -> tuple[str, str]:
-    lines = inspect.cleandoc(text or "").split("\n", 1)
+    lines = inspect.cleandoc(text if isinstance(text, str) else "").split("\n", 1)
     if not lines[0]:
-        faults.append(f"{owner}: expected documentation, got none")
+        given = "none" if text is None or isinstance(text, str) else repr(text)
+        faults.append(f"{owner}: expected documentation, got {given}")
     elif len(lines[0].encode()) > LONGEST_DOC:
         faults.append(
             f"{owner}: expected a first line of documentation of at most {LONGEST_DOC} bytes, "
@@ -81,20 +96,23 @@ def _documentation(owner: str, text: str | None, faults: list[str]) -> tuple[str
 
 
 def _check_process(cls: type[Algorithm[Any, Any]], faults: list[str]) -> None:
-    if cls.process is Algorithm.process:
-        faults.append(f"{cls.__name__}.process: expected a method, got none")
+    if cls.process is Algorithm.process or not callable(cls.process):
+        given = "none" if cls.process is Algorithm.process else repr(cls.process)
+        faults.append(f"{cls.__name__}.process: expected a method, got {given}")
         return
-    given = list(inspect.signature(cls.process).parameters)
-    if given != _SIGNATURE or inspect.iscoroutinefunction(cls.process):
+    given_names = list(inspect.signature(cls.process).parameters)
+    if given_names != _SIGNATURE or inspect.iscoroutinefunction(cls.process):
         kind = "async " if inspect.iscoroutinefunction(cls.process) else ""
         faults.append(
             f"{cls.__name__}.process: expected ({', '.join(_SIGNATURE)}), "
-            f"got {kind}({', '.join(given)})"
+            f"got {kind}({', '.join(given_names)})"
         )
 
 
 def _fields(cls: type, roles: tuple[str, ...], faults: list[str]) -> tuple[Field, ...]:
     hints = _hints(cls, faults)
+    if hints is None:
+        return ()
     specs: dict[str, Spec] = cls._specs()  # type: ignore[attr-defined]
     fields = []
     for name in {**{h: None for h in hints if not h.startswith("_")}, **specs}:
@@ -114,24 +132,24 @@ def _fields(cls: type, roles: tuple[str, ...], faults: list[str]) -> tuple[Field
     return tuple(fields)
 
 
-def _hints(cls: type, faults: list[str]) -> dict[str, Any]:
+def _hints(cls: type, faults: list[str]) -> dict[str, Any] | None:
     try:
         return get_type_hints(cls)
-    except (NameError, TypeError, AttributeError) as error:
+    except (NameError, TypeError, AttributeError, SyntaxError) as error:
         faults.append(f"{cls.__name__}: expected types that can be looked up, got {error}")
-        return {}
+        return None
 
 
 def _field(owner: str, name: str, hint: Any, spec: Spec, faults: list[str]) -> Field | None:
     kind, choices, dtype = _kind(hint, spec)
     if kind is None:
-        faults.append(
-            f"{owner}: expected int, float, bool, str, an enum or NDArray of numbers, got {hint!r}"
-        )
+        given = hint.__name__ if isinstance(hint, type) else hint
+        faults.append(f"{owner}: expected {_expected_type(spec)}, got {given}")
         return None
     before = len(faults)
     doc, details = _documentation(owner, spec.doc, faults)
-    faults.extend(f"{owner}: {fault}" for fault in _faults(kind, choices, spec))
+    wrong = _option_faults(spec) or _faults(kind, choices, spec)
+    faults.extend(f"{owner}: {fault}" for fault in wrong)
     if len(faults) > before:
         return None
     field = Field(
@@ -156,15 +174,66 @@ def _field(owner: str, name: str, hint: Any, spec: Spec, faults: list[str]) -> F
 def _kind(hint: Any, spec: Spec) -> tuple[Kind | None, tuple[str, ...], str]:
     if spec.role == "command":
         return (Kind.COMMAND if hint is bool else None), (), ""
-    if hint in _SCALARS:
+    if isinstance(hint, type) and hint in _SCALARS:
         return _SCALARS[hint], (), ""
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return Kind.ENUM, tuple(enum_label(member) for member in hint), ""
     if get_origin(hint) is np.ndarray:
-        dtypes = get_args(get_args(hint)[1])
-        dtype = np.dtype(dtypes[0]).name if dtypes and isinstance(dtypes[0], type) else ""
-        return (Kind.ARRAY if dtype in _ARRAY_TYPES else None), (), dtype
+        dtype = _dtype(hint)
+        return (Kind.ARRAY if dtype in ARRAY_TYPES else None), (), dtype
     return None, (), ""
+
+
+def _dtype(hint: Any) -> str:
+    scalars = [scalar for argument in get_args(hint)[1:] for scalar in get_args(argument)]
+    try:
+        return np.dtype(scalars[0]).name if scalars and isinstance(scalars[0], type) else ""
+    except TypeError:  # np.floating and the like are no types of numbers
+        return ""
+
+
+def _expected_type(spec: Spec) -> str:
+    if spec.role == "command":
+        return "bool"
+    return f"int, float, bool, str, an enum or NDArray of {', '.join(ARRAY_TYPES)}"
+
+
+def _option_faults(spec: Spec) -> list[str]:
+    """Find options of a wrong type: what a type checker says, for those who use none."""
+    limits = () if spec.limits is None else spec.limits
+    checks = [
+        (isinstance(spec.units, str), "units as text", spec.units),
+        (_is_number(spec.precision, Integral), "precision as an int", spec.precision),
+        (_is_number(spec.length, Integral), "length as an int", spec.length),
+        (_is_number(spec.bits, Integral), "bits as an int", spec.bits),
+        (
+            isinstance(limits, (tuple, list))
+            and len(limits) in (0, 2)
+            and all(_is_number(limit) for limit in limits),
+            "limits (low, high)",
+            spec.limits,
+        ),
+        (spec.alarm is None or isinstance(spec.alarm, Alarm), "an Alarm", spec.alarm),
+    ]
+    faults = [
+        f"expected {expected}, got {given!r}" for right, expected, given in checks if not right
+    ]
+    if isinstance(spec.alarm, Alarm):
+        numbers = (spec.alarm.lolo, spec.alarm.low, spec.alarm.high, spec.alarm.hihi)
+        if spec.alarm.hysteresis is None or not all(
+            _is_number(n) for n in (*numbers, spec.alarm.hysteresis)
+        ):
+            faults.append(f"expected an Alarm of numbers, got {spec.alarm}")
+    for state, severity in spec.severities.items():
+        if severity not in list(Severity):
+            faults.append(f"expected a Severity of {state}, got {severity!r}")
+    return faults
+
+
+def _is_number(value: Any, kind: type = Real) -> bool:
+    return value is None or (
+        isinstance(value, kind) and not isinstance(value, bool) and value == value  # no NaN
+    )
 
 
 def _faults(kind: Kind, choices: tuple[str, ...], spec: Spec) -> list[str]:
@@ -216,6 +285,12 @@ def _faults(kind: Kind, choices: tuple[str, ...], spec: Spec) -> list[str]:
         ),
     ]
     faults = [f"expected {expected}, got {given}" for wrong, expected, given in checks if wrong]
+    states = choices if kind is Kind.ENUM else (False, True)
+    faults += [
+        f"expected a severity of one of {states}, got one of {state!r}"
+        for state in map(_state, spec.severities)
+        if kind in (Kind.ENUM, Kind.BOOL) and state not in states
+    ]
     faults += [
         f"expected labels of 1 to {LONGEST_LABEL} bytes, got {label!r}"
         for label in choices
@@ -242,11 +317,12 @@ def _severities(kind: Kind, choices: tuple[str, ...], spec: Spec) -> tuple[Sever
     if not spec.severities:
         return ()
     states = choices if kind is Kind.ENUM else (False, True)
-    given = {
-        enum_label(state) if isinstance(state, enum.Enum) else state: Severity(severity)
-        for state, severity in spec.severities.items()
-    }
+    given = {_state(state): Severity(severity) for state, severity in spec.severities.items()}
     return tuple(given.get(state, Severity.NO_ALARM) for state in states)
+
+
+def _state(state: Any) -> Any:
+    return enum_label(state) if isinstance(state, enum.Enum) else state
 
 
 def _with_default(owner: str, field: Field, spec: Spec, faults: list[str]) -> Field | None:
@@ -261,21 +337,21 @@ def _with_default(owner: str, field: Field, spec: Spec, faults: list[str]) -> Fi
     return Field(**{**field.__dict__, "default": default})
 
 
-def _check_names(
-    owner: str, inputs: tuple[Field, ...], outputs: tuple[Field, ...], faults: list[str]
-) -> None:
+def _check_names(declared: tuple[type[Inputs], type[Outputs]], faults: list[str]) -> None:
     taken: dict[str, str] = {}
-    for field in inputs + outputs:
-        pascal = names.pascal_case(field.name)
-        if not names.DECLARED.fullmatch(field.name):
-            fault = f"a name in snake_case, got {field.name}"
+    for owner, name in ((cls, name) for cls in declared for name in cls._specs()):
+        pascal = names.pascal_case(name)
+        if not names.DECLARED.fullmatch(name):
+            fault = f"a name in snake_case, got {name}"
         elif len(pascal) > names.LONGEST_NAME:
             fault = f"a name of at most {names.LONGEST_NAME} characters, got {len(pascal)}"
         elif pascal in names.RESERVED:
             fault = f"another name, got {pascal}, which every plugin has"
+        elif hasattr(Inputs, name):
+            fault = f"another name, got {name}, which is a method of such classes"
         elif pascal in taken:
             fault = f"a name of its own, got {pascal}, which {taken[pascal]} has too"
         else:
-            taken[pascal] = field.name
+            taken[pascal] = f"{owner.__name__}.{name}"
             continue
-        faults.append(f"{owner}.{field.name}: expected {fault}")
+        faults.append(f"{owner.__name__}.{name}: expected {fault}")

@@ -18,7 +18,8 @@ def program(text: str, interpreter: Path | None) -> Program:
     for path in (file, python):
         if not path.is_file():
             raise ConfigurationError(f"{path}: expected a file, got none")
-    return Program(file.stem, file.resolve(), class_name or None, python)
+    # Not resolved: the Python of an environment is a link, and knows it by its own name.
+    return Program(file.stem, file.resolve(), class_name or None, python.absolute())
 
 
 def fault_of(program: Program, error: Exception) -> ConfigurationError:
@@ -26,7 +27,8 @@ def fault_of(program: Program, error: Exception) -> ConfigurationError:
     if isinstance(error, AlgorithmFault) and str(error).startswith("DeclarationError: "):
         return ConfigurationError(str(error).removeprefix("DeclarationError: "))
     if isinstance(error, AlgorithmFault):
-        return ConfigurationError(f"{program.file.name}: {error.stage}: {error}{_place(error)}")
+        first = str(error).split("\n", 1)[0]
+        return ConfigurationError(f"{program.file.name}: {error.stage}: {first}{_place(error)}")
     return ConfigurationError(f"{program.interpreter}: {error}")
 
 
@@ -52,15 +54,22 @@ async def read_description(program: Program) -> Description:
 def parse_value(field: Field, text: str) -> Any:
     """Turn the text of `--set name=text` into a plain value; ValueError if it is none."""
     if field.kind is Kind.INT:
-        return int(text, 0)
+        return _number(int, text)
     if field.kind is Kind.FLOAT:
-        return float(text)
+        return _number(float, text)
     if field.kind in (Kind.BOOL, Kind.COMMAND):
         return _bool(text)
     if field.kind is Kind.ARRAY:
         number = int if "int" in field.dtype else float
-        return [number(part) for part in text.split(",") if part]
+        return [_number(number, part) for part in text.split(",") if part]
     return text
+
+
+def _number(kind: type[int] | type[float], text: str) -> int | float:
+    try:
+        return int(text, 0) if kind is int else float(text)
+    except ValueError:
+        raise ValueError(f"expected {kind.__name__}, got {text}") from None
 
 
 def _bool(text: str) -> bool:

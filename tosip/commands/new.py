@@ -1,5 +1,7 @@
 """A starting point: an algorithm file that runs, with its test."""
 
+import importlib.util
+import keyword
 import re
 from pathlib import Path
 
@@ -24,7 +26,7 @@ class Figures(Outputs):
 class CLASS(Algorithm[Params, Figures]):
     """Counts bright pixels."""
 
-    def process(self, image, params, attributes, metadata):
+    def process(self, image, params: Params, attributes, metadata) -> Figures:
         return Figures(bright=np.count_nonzero(image > params.threshold))
 '''
 
@@ -42,15 +44,29 @@ def test_bright_pixels_are_counted(run_algorithm):
 """
 
 
+_TAKEN = ("Algorithm", "Inputs", "Outputs", "Params", "Figures")
+
+
 def create(name: str, folder: Path) -> list[Path]:
     """Write `name.py` and `test_name.py`; ConfigurationError if the name is none or taken."""
     if not DECLARED.fullmatch(name):
         raise ConfigurationError(f"NAME: expected a name in snake_case, got {name}")
+    if keyword.iskeyword(name) or pascal_case(name) in _TAKEN or _is_module(name):
+        raise ConfigurationError(f"NAME: expected a name that Python does not use, got {name}")
     texts = {folder / f"{name}.py": _ALGORITHM, folder / f"test_{name}.py": _TEST}
     for path in texts:
         if path.exists():
             raise ConfigurationError(f"{path}: expected no such file, but there is one")
     for path, text in texts.items():
         named = re.sub(r"\bNAME\b", name, text)
-        path.write_text(re.sub(r"\bCLASS\b", pascal_case(name), named))
+        try:
+            path.write_text(re.sub(r"\bCLASS\b", pascal_case(name), named))
+        except OSError as error:
+            raise ConfigurationError(f"{path}: {error.strerror}") from None
     return list(texts)
+
+
+def _is_module(name: str) -> bool:
+    found = importlib.util.find_spec(name)
+    # One that was made here before is told in other words.
+    return found is not None and found.origin != str(Path(f"{name}.py").resolve())

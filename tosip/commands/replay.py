@@ -15,11 +15,13 @@ from tosip.commands.algorithm_file import fault_of, parse_value
 from tosip.description import Description, Kind
 from tosip.drivers.driver import load_fits
 from tosip.errors import ConfigurationError, FrameError, ProtocolError, WorkerError
+from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.parameters import ParameterError
 from tosip.pipeline.plugin import Outcome, Plugin
 from tosip.pipeline.pool import Pool
 from tosip.pipeline.ports import Ports
 from tosip.pipeline.process import Program
+from tosip.pipeline.states import WorkerState
 
 TABLE_FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv"}
 
@@ -51,7 +53,7 @@ async def replay(
     """
     rows: list[Row | None] = [None] * len(images)
     todo = iter(enumerate(images))
-    async with _plugins(program, settings, min(jobs, len(images)), timeout) as (plugins, pool):
+    async with _plugins(program, settings, jobs, len(images), timeout) as (plugins, pool):
         async with asyncio.TaskGroup() as group:
             for plugin in plugins:
                 group.create_task(_work(plugin, pool, todo, rows, advance))
@@ -61,12 +63,12 @@ async def replay(
 
 @asynccontextmanager
 async def _plugins(
-    program: Program, settings: Sequence[str], jobs: int, timeout: float
+    program: Program, settings: Sequence[str], jobs: int, images: int, timeout: float
 ) -> AsyncIterator[tuple[list[Plugin], Pool]]:
     pool, ports = Pool(), Ports()
     plugins: list[Plugin] = []
     try:
-        for number in range(max(1, jobs)):
+        for number in range(max(1, min(jobs, images))):
             named = Program(
                 f"REPLAY{number}", program.file, program.class_name, program.interpreter
             )
@@ -120,13 +122,12 @@ async def _one(plugin: Plugin, pool: Pool, unique_id: int, path: Path) -> Row:
         array = await asyncio.to_thread(load_fits, path, pool, loop, unique_id, received)
     except (FrameError, OSError) as error:
         return Row(str(path), "error", str(error))
-    done: asyncio.Future[Outcome] = loop.create_future()
-    plugin.on_outcome.append(done.set_result)
-    plugin.receive(array)
-    outcome = await done
-    plugin.on_outcome.remove(done.set_result)
+    outcome = await _outcome(plugin, array)
     plugin.enable(False)  # lets the image's memory go
     plugin.enable(True)
+    if outcome is None:
+        message = f"worker given up after: {plugin.supervisor.last_exit}"
+        return Row(str(path), "error", message, attributes=array.attributes)
     return Row(
         str(path),
         outcome.status.value,
@@ -134,6 +135,29 @@ async def _one(plugin: Plugin, pool: Pool, unique_id: int, path: Path) -> Row:
         {} if outcome.failed or outcome.outputs is None else outcome.outputs,
         array.attributes,
     )
+
+
+async def _outcome(plugin: Plugin, array: NDArray) -> Outcome | None:
+    """Process one array; None if the worker failed so often that it does not start any more."""
+    done: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
+
+    def finish(outcome: Outcome | None) -> None:
+        if not done.done():
+            done.set_result(outcome)
+
+    def give_up() -> None:
+        if plugin.supervisor.state is WorkerState.QUARANTINED:
+            finish(None)
+
+    plugin.on_outcome.append(finish)
+    plugin.on_change.append(give_up)
+    give_up()
+    if not done.done():
+        plugin.receive(array)
+    outcome = await done
+    plugin.on_outcome.remove(finish)
+    plugin.on_change.remove(give_up)
+    return outcome
 
 
 def write_table(
@@ -164,6 +188,9 @@ def _column(values: Sequence[Any]) -> Any:
     from astropy.table import MaskedColumn
 
     kinds = {type(value) for value in values if value is not None}
+    if kinds == {int, float}:
+        values = [None if value is None else float(value) for value in values]
+        kinds = {float}
     if len(kinds) > 1:
         values = [None if value is None else str(value) for value in values]
     filler = next(iter(kinds))() if len(kinds) == 1 else ""

@@ -17,7 +17,9 @@ WIDTH_OF_A_FILE = 1000
 
 def console() -> Console:
     """Return standard output: as wide as the terminal, wide enough for all if it is none."""
-    return Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE, highlight=False)
+    # What stands in brackets or colons is an algorithm's text, not rich's markup.
+    width = None if sys.stdout.isatty() else WIDTH_OF_A_FILE
+    return Console(width=width, highlight=False, markup=False, emoji=False)
 
 
 def results(description: Description, rows: Sequence[Row], attributes: Sequence[str]) -> Table:
@@ -29,7 +31,7 @@ def results(description: Description, rows: Sequence[Row], attributes: Sequence[
         table.add_column(name, justify="right")
     for field in shown:
         unit = f"\n[{field.units}]" if field.units else ""
-        table.add_column(f"{field.name}{unit}".replace("[", "\\["), justify="right")
+        table.add_column(f"{field.name}{unit}", justify="right")
     table.add_column("status")
     table.add_column("message", overflow="fold")
     for row in rows:

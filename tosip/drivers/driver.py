@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tosip.drivers.fits import FitsFrame, read_fits
-from tosip.errors import FrameError
+from tosip.errors import FrameError, TosipError
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.pool import Lease, Pool, PoolExhausted
 from tosip.pipeline.ports import Port, Ports
@@ -114,15 +114,21 @@ class FitsDriver:
 
         `name` is what people know the file by, if that is not its path's.
         """
-        self._files.put_nowait(_Stored(path, name or path.name, received or time.time(), done))
+        received = time.time() if received is None else received
+        self._files.put_nowait(_Stored(path, name or path.name, received, done))
 
     async def _work(self) -> None:
         while True:
             stored = await self._files.get()
             await self._read(stored)
-            stored.done()
-            for listener in tuple(self.on_change):
-                listener()
+            for listener in (stored.done, *self.on_change):
+                self._call(listener)
+
+    def _call(self, listener: Callable[[], None]) -> None:
+        try:
+            listener()
+        except Exception:  # of a record, say: the next file must be read
+            log.exception("%s: %r", self.name, listener)
 
     async def _read(self, stored: _Stored) -> None:
         self.unique_id += 1
@@ -132,11 +138,16 @@ class FitsDriver:
             array = await asyncio.to_thread(
                 load_fits, stored.path, self._pool, loop, self.unique_id, stored.received
             )
-        except FrameError as error:
+        except TosipError as error:
             self.failed_files += 1
             # The spool names files by its own ids; people know the name that the camera gave.
             self.message = str(error).replace(stored.path.name, stored.name)
             log.warning("%s: %s", self.name, self.message)
+            return
+        except Exception as error:
+            self.failed_files += 1
+            self.message = f"{stored.name}: a fault of TOSIP: {error!r}"
+            log.exception("%s: %s", self.name, stored.name)
             return
         self.array_counter += 1
         self.message = ""

@@ -30,9 +30,7 @@ class NDArray:
     @property
     def pixels(self) -> np.ndarray[Any, Any]:
         """The pixels, read-only; valid while this NDArray is held."""
-        view = self.lease.view(self.shape, self.dtype)
-        view.flags.writeable = False
-        return view
+        return self.lease.reading_view(self.shape, self.dtype)
 
     @property
     def data_type(self) -> str:

@@ -26,8 +26,7 @@ class Output:
 
     def watch(self) -> None:
         """Read from now on; the child has its own copy of the write end."""
-        os.close(self.write_end)
-        self.write_end = -1
+        self._close_write_end()
         asyncio.get_running_loop().add_reader(self._read_end, self._read)
 
     def close(self) -> None:
@@ -36,11 +35,17 @@ class Output:
             return
         self._open = False
         self._read()
+        if self._rest:
+            self._keep([self._rest])
         with contextlib.suppress(OSError):
             asyncio.get_running_loop().remove_reader(self._read_end)
         os.close(self._read_end)
+        self._close_write_end()
+
+    def _close_write_end(self) -> None:
         if self.write_end >= 0:
             os.close(self.write_end)
+        self.write_end = -1
 
     def _read(self) -> None:
         try:
@@ -51,6 +56,9 @@ class Output:
             asyncio.get_running_loop().remove_reader(self._read_end)
         *lines, rest = (self._rest + data).split(b"\n")
         self._rest = rest[-LONGEST_LINE:]
+        self._keep(lines)
+
+    def _keep(self, lines: list[bytes]) -> None:
         texts = [line[:LONGEST_LINE].decode(errors="replace") for line in lines]
         self.last_lines.extend(texts)
         # A worker that floods must not fill the log.

@@ -17,7 +17,7 @@ from tosip.algorithm import Status
 from tosip.description import Description, Kind
 from tosip.errors import ConfigurationError, ProtocolError, WorkerError
 from tosip.pipeline.ndarray import AttributeValue, NDArray
-from tosip.pipeline.parameters import ParameterError, Parameters
+from tosip.pipeline.parameters import Parameters
 from tosip.pipeline.pool import Pool
 from tosip.pipeline.ports import Port, Ports
 from tosip.pipeline.process import AlgorithmFault, Program
@@ -112,11 +112,12 @@ class Plugin:
         return description
 
     async def stop(self) -> None:
-        """End the work and the worker."""
+        """End the work and the worker; arrays that wait are dropped."""
         if self._task:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+        self._drop(self.queue.clear())
         await self.supervisor.stop()
 
     def connect(self, source: str) -> None:
@@ -133,10 +134,12 @@ class Plugin:
             return  # as in areaDetector: not dropped, never taken
         self._last_taken = now
         self.counters.received += 1
-        dropped = self.queue.put(array)
-        if dropped:
-            self.counters.dropped += dropped
-            self.dropped_arrays += dropped
+        self._drop(self.queue.put(array))
+
+    def _drop(self, count: int) -> None:
+        if count:
+            self.counters.dropped += count
+            self.dropped_arrays += count
             self._changed()
 
     async def receive_when_room(self, array: NDArray) -> None:
@@ -159,23 +162,29 @@ class Plugin:
 
     async def _work(self) -> None:
         while True:
-            entry = await self.queue.get()
-            self.counters.in_process += 1
-            try:
-                outcome, result = await self._process(entry)
-            finally:
-                self.counters.in_process -= 1
-            if outcome.failed:
-                self.counters.failed += 1
-            else:
-                self.counters.processed += 1
-                self.array_counter += 1
-            self.last_outcome = outcome
-            for listener in tuple(self.on_outcome):
-                listener(outcome)
-            self._changed()
-            if result is not None:
-                self.port.publish(result)
+            # In a method of its own: variables that outlive the frame would keep it leased.
+            await self._handle(await self.queue.get())
+
+    async def _handle(self, entry: Entry) -> None:
+        self.counters.in_process += 1
+        try:
+            outcome, result = await self._process(entry)
+        except asyncio.CancelledError:
+            self.counters.in_process -= 1
+            self._drop(1)
+            raise
+        self.counters.in_process -= 1
+        if outcome.failed:
+            self.counters.failed += 1
+        else:
+            self.counters.processed += 1
+            self.array_counter += 1
+        self.last_outcome = outcome
+        for listener in tuple(self.on_outcome):
+            self._call(listener, outcome)
+        self._changed()
+        if result is not None:
+            self.port.publish(result)
 
     async def _process(self, entry: Entry) -> tuple[Outcome, NDArray | None]:
         array = entry.array
@@ -188,26 +197,36 @@ class Plugin:
             outcome = self._outcome(array, message)
             result = None if outcome.failed else self._result(outcome, message, image)
         except AlgorithmFault as fault:
-            log.warning("%s: frame %d: %s", self.name, array.unique_id, fault)
+            self._warn(array, str(fault))
             outcome = replace(outcome, message=fault.traceback)
-        except (WorkerError, ProtocolError) as error:
-            log.warning("%s: frame %d: worker %s", self.name, array.unique_id, error)
+        except WorkerError as error:
+            self._warn(array, f"worker {error}")
             outcome = replace(outcome, message=f"worker {error}")
+        except ProtocolError as error:  # the worker has not seen it
+            self._warn(array, str(error))
+            outcome = replace(outcome, message=str(error))
+        except Exception as error:
+            log.exception("%s: frame %d", self.name, array.unique_id)
+            outcome = replace(outcome, message=f"a fault of TOSIP: {error!r}")
         return replace(outcome, latency=time.monotonic() - entry.received), result
 
+    def _warn(self, array: NDArray, text: str) -> None:
+        # Text, not the error: one that a log keeps would keep the frame's memory.
+        log.warning("%s: frame %d: %s", self.name, array.unique_id, text)
+
     def _outcome(self, array: NDArray, message: Message) -> Outcome:
-        text = message["message"]
         for name, value in message["params"].items():
-            try:
-                self.params.set(name, value)
-            except ParameterError as error:
-                text = f"{text}\n{error}".strip()
-        outputs = message["outputs"]
-        if outputs is not None:
-            outputs = _checked(self.description, outputs)
-        status = _status(message["status"])
-        failed = status is Status.ERROR
-        return Outcome(array, status, text, outputs, failed, 0.0, float(message["seconds"]))
+            self.params.set(name, value)
+        status = Status(message["status"])
+        return Outcome(
+            array,
+            status,
+            message["message"],
+            message["outputs"],
+            status is Status.ERROR,
+            0.0,
+            message["seconds"],
+        )
 
     def _result(self, outcome: Outcome, message: Message, image: NDArray | None) -> NDArray:
         """Make the array for the plugins behind: they see what was found as attributes."""
@@ -221,20 +240,10 @@ class Plugin:
 
     def _changed(self) -> None:
         for listener in tuple(self.on_change):
-            listener()
+            self._call(listener)
 
-
-def _status(text: str) -> Status:
-    try:
-        return Status(text)
-    except ValueError:
-        raise ProtocolError(f"result.status: expected a status, got {text[:40]!r}") from None
-
-
-def _checked(description: Description, outputs: Mapping[str, Any]) -> dict[str, Any]:
-    if outputs.keys() != {field.name for field in description.outputs}:
-        raise ProtocolError(f"result.outputs: expected those of {description.name}")
-    try:
-        return {field.name: field.plain(outputs[field.name]) for field in description.outputs}
-    except ValueError as error:
-        raise ProtocolError(f"result.outputs: {error}") from error
+    def _call(self, listener: Callable[..., None], *arguments: Any) -> None:
+        try:
+            listener(*arguments)
+        except Exception:  # of a record, say: frames must go on
+            log.exception("%s: %r", self.name, listener)

@@ -9,10 +9,12 @@ the buffer is free again and the next frame reuses it, its pages already there.
 """
 
 import asyncio
+import contextlib
 import fcntl
 import itertools
 import mmap
 import os
+import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,9 +23,10 @@ from typing import Any
 import numpy as np
 
 from tosip.errors import ProtocolError, TosipError
+from tosip.pipeline import socketpair
 from tosip.pipeline.protocol import check_layout
 
-_SEAL_SHRINK_AND_GROW = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
+_SEAL_SHRINK_AND_GROW = socketpair.F_SEAL_SHRINK | socketpair.F_SEAL_GROW
 _SEAL_FUTURE_WRITE = 0x10  # Linux 5.1; fcntl has no name for it before Python 3.14
 
 DEFAULT_BUDGET = 2 * 1024**3
@@ -44,7 +47,9 @@ class Buffer:
 
     def close(self) -> None:
         """Close the descriptor; the memory goes when the last view of it does."""
-        os.close(self.reader)
+        reader, self.reader = self.reader, -1
+        if reader >= 0:
+            os.close(reader)
 
 
 class Lease:
@@ -59,9 +64,16 @@ class Lease:
 
     def view(self, shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
         """Return the buffer as a writable array: for the driver that fills it, and nobody else."""
+        return self._array(self.buffer.memory, shape, dtype)
+
+    def reading_view(self, shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
+        """Return the buffer as an array that nobody can make writable."""
+        return self._array(memoryview(self.buffer.memory).toreadonly(), shape, dtype)
+
+    def _array(self, memory: Any, shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
         kind = np.dtype(dtype)
         count = check_layout(list(shape), kind.name, self.buffer.size) // kind.itemsize
-        return np.frombuffer(self.buffer.memory, kind, count).reshape(tuple(shape))
+        return np.frombuffer(memory, kind, count).reshape(tuple(shape))
 
 
 @dataclass(frozen=True)
@@ -88,23 +100,29 @@ class Pool:
         self._free: list[Buffer] = []
         # Leases end in any thread, even inside a garbage collection: appending is atomic.
         self._returned: deque[Buffer] = deque()
+        self._lock = threading.Lock()
+        self._closed = False
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     def allocate(self, size: int) -> Lease:
         """Lease a buffer of at least `size` bytes; PoolExhausted if the budget forbids it."""
+        with self._lock:
+            return Lease(self, self._take(size))
+
+    def _take(self, size: int) -> Buffer:
         self._collect()
         fitting = [b for b in self._free if size <= b.size <= 2 * max(size, mmap.PAGESIZE)]
         if fitting:
             buffer = min(fitting, key=lambda b: b.size)
             self._free.remove(buffer)
-            return Lease(self, buffer)
-        rounded = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+            return buffer
+        rounded = _whole_pages(size)
         self._make_room(rounded)
-        return Lease(self, self._create(rounded))
+        return self._create(rounded)
 
     async def allocate_when_free(self, size: int) -> Lease:
         """Lease a buffer, waiting until readers have given enough memory back."""
-        if size > self.budget:
+        if _whole_pages(size) > self.budget:
             raise PoolExhausted(f"pool: expected a frame of at most {self.budget} B, got {size} B")
         while True:
             freed = asyncio.Event()
@@ -125,9 +143,9 @@ class Pool:
         """
         try:
             given = os.fstat(descriptor).st_size
-            if given < size:
+            if not size <= given <= _whole_pages(size):
                 raise ProtocolError(f"image: expected {size} bytes of memory, got {given}")
-            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEAL_SHRINK_AND_GROW)
+            fcntl.fcntl(descriptor, socketpair.F_ADD_SEALS, _SEAL_SHRINK_AND_GROW)
             buffer = Buffer(next(self._numbers), descriptor, given)
         except (OSError, ValueError) as error:
             if isinstance(error, ProtocolError):
@@ -135,34 +153,44 @@ class Pool:
             raise ProtocolError(f"image: expected sealable memory, got {error}") from error
         finally:
             os.close(descriptor)
-        self._buffers[buffer.number] = buffer
-        self._adopted.add(buffer.number)
+        with self._lock:
+            self._buffers[buffer.number] = buffer
+            self._adopted.add(buffer.number)
         return Lease(self, buffer)
 
     def give_back(self, buffer: Buffer) -> None:
         """End a lease; called by the lease itself, from any thread."""
+        # No lock: a garbage collection may end a lease while this thread holds it.
+        if self._closed:
+            self._buffers.pop(buffer.number, None)
+            buffer.close()
+            return
         self._returned.append(buffer)
         for loop, freed in list(self._waiting):
-            if not loop.is_closed():
+            with contextlib.suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(freed.set)
 
     def numbers(self) -> set[int]:
         """Return the numbers of all buffers that exist."""
-        self._collect()
-        return set(self._buffers)
+        with self._lock:
+            self._collect()
+            return set(self._buffers)
 
     def figures(self) -> PoolFigures:
         """Return how much memory there is and how much of it is free."""
-        self._collect()
-        memory = sum(buffer.size for buffer in self._buffers.values())
-        return PoolFigures(self.budget, memory, len(self._buffers), len(self._free))
+        with self._lock:
+            self._collect()
+            memory = sum(buffer.size for buffer in self._buffers.values())
+            return PoolFigures(self.budget, memory, len(self._buffers), len(self._free))
 
     def close(self) -> None:
         """Give up what is free; what is still read goes with its last reader."""
-        self._collect()
-        for buffer in self._free:
-            self._drop(buffer)
-        self._free.clear()
+        with self._lock:
+            self._closed = True
+            self._collect()
+            for buffer in self._free:
+                self._drop(buffer)
+            self._free.clear()
 
     def _collect(self) -> None:
         while self._returned:
@@ -185,12 +213,12 @@ class Pool:
             )
 
     def _create(self, size: int) -> Buffer:
-        descriptor = os.memfd_create("tosip-frame", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        descriptor = socketpair.memfd("tosip-frame")
         try:
             os.ftruncate(descriptor, size)
             buffer = Buffer(next(self._numbers), descriptor, size)
             seals = _SEAL_SHRINK_AND_GROW | _SEAL_FUTURE_WRITE
-            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+            fcntl.fcntl(descriptor, socketpair.F_ADD_SEALS, seals)
         finally:
             os.close(descriptor)
         self._buffers[buffer.number] = buffer
@@ -199,3 +227,7 @@ class Pool:
     def _drop(self, buffer: Buffer) -> None:
         del self._buffers[buffer.number]
         buffer.close()
+
+
+def _whole_pages(size: int) -> int:
+    return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE

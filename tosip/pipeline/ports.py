@@ -43,16 +43,17 @@ class Ports:
     def add(self, name: str) -> Port:
         """Make a port; ConfigurationError if the name is taken."""
         if name in self._ports:
-            raise ConfigurationError(f"port {name}: expected a name of its own")
+            raise ConfigurationError(f"port {name}: expected a name of its own, got one in use")
         self._ports[name] = Port(name)
         return self._ports[name]
 
     def gather(self, name: str, sources: Iterable[str]) -> Port:
         """Make a port that gives the arrays of all `sources`, as areaDetector's NDPluginGather."""
+        found = {source: self._get(name, source) for source in sources}
         port = self.add(name)
-        self._sources[name] = tuple(sources)
-        for source in self._sources[name]:
-            self._get(name, source).listen(port.publish)
+        self._sources[name] = tuple(found)
+        for source in found.values():
+            source.listen(port.publish)
         return port
 
     def connect(self, name: str, source: str, listener: Listener) -> None:
@@ -62,7 +63,10 @@ class Ports:
         """
         port = self._get(name, source)
         if name == source or name in self._upstream(source):
-            raise ConfigurationError(f"{name}.NDArrayPort: {source} gets its arrays from {name}")
+            raise ConfigurationError(
+                f"{name}.NDArrayPort: expected a port that does not get its arrays from {name}, "
+                f"got {source}"
+            )
         for previous in self._sources.get(name, ()):
             self._ports[previous].unlisten(listener)
         self._sources[name] = (source,)

@@ -90,9 +90,10 @@ def encode(type_: str, **fields: Any) -> bytes:
     """Make a message's bytes; ProtocolError if the fields are not its own."""
     _check(type_, fields)
     try:
-        data = json.dumps({"type": type_, **fields}, separators=(",", ":")).encode()
-    except (TypeError, ValueError) as error:
+        text = json.dumps({"type": type_, **fields}, separators=(",", ":"), ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError) as error:
         raise ProtocolError(f"{type_}: expected values that JSON can hold, got {error}") from error
+    data = text.encode(errors="replace")  # what is no Unicode came from a file's name, say
     if len(data) > LONGEST:
         raise ProtocolError(f"{type_}: expected at most {LONGEST} bytes, got {len(data)}")
     return data
@@ -101,7 +102,9 @@ def encode(type_: str, **fields: Any) -> bytes:
 def decode(data: bytes) -> Message:
     """Read a message's bytes, trusting nothing; ProtocolError says what is wrong."""
     try:
-        fields = json.loads(data)
+        fields = json.loads(data.decode())
+        if b"\\u" in data:  # JSON can hide halves of characters, which no file or record takes
+            json.dumps(fields, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise ProtocolError(f"message: expected JSON, got {data[:80]!r}") from error
     if not isinstance(fields, dict) or not isinstance(fields.get("type"), str):
@@ -116,7 +119,9 @@ def _check(type_: str, fields: Mapping[str, Any]) -> None:
     if expected is None:
         raise ProtocolError(f"message: expected a known type, got {type_[:80]!r}")
     if fields.keys() != expected.keys():
-        raise ProtocolError(f"{type_}: expected {sorted(expected)}, got {sorted(fields)[:20]}")
+        raise ProtocolError(
+            f"{type_}: expected {sorted(expected)}, got {sorted(fields)[:20]}"[:500]
+        )
     for name, types in expected.items():
         # bool is an int to isinstance, and a frame number of True is none.
         if type(fields[name]) not in types:
@@ -137,16 +142,18 @@ def check_version(message: Message) -> None:
 def check_layout(shape: Any, dtype: Any, size: int) -> int:
     """Check that pixels of `shape` and `dtype` fit into `size` bytes; return their bytes."""
     if not isinstance(dtype, str) or dtype not in PIXEL_TYPES:
-        raise ProtocolError(f"image: expected a type of {', '.join(PIXEL_TYPES)}, got {dtype!r}")
+        raise ProtocolError(
+            f"image: expected a type of {', '.join(PIXEL_TYPES)}, got {dtype!r}"[:200]
+        )
     if not isinstance(shape, list) or not 1 <= len(shape) <= 3:
         raise ProtocolError(f"image: expected 1 to 3 sizes, got {shape!r}"[:200])
     if not all(type(n) is int and n > 0 for n in shape):
-        raise ProtocolError(f"image: expected sizes of at least 1, got {shape}")
+        raise ProtocolError(f"image: expected sizes of at least 1, got {shape}"[:200])
     needed: int = PIXEL_TYPES[dtype][1]
     for n in shape:
         needed *= n
     if needed > size:
-        raise ProtocolError(f"image: expected at most {size} bytes, got {needed}")
+        raise ProtocolError(f"image: expected at most {size} bytes, got {needed}"[:200])
     return needed
 
 

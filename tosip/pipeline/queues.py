@@ -32,10 +32,20 @@ class FrameQueue:
     """Arrays waiting for a worker, at most `size`."""
 
     def __init__(self, size: int, policy: Policy) -> None:
-        self.size = size
+        self._size = max(1, size)
         self.policy = policy
         self._entries: deque[Entry] = deque()
         self._changed = asyncio.Event()
+
+    @property
+    def size(self) -> int:
+        """How many arrays can wait, at least 1; it can be changed."""
+        return self._size
+
+    @size.setter
+    def size(self, size: int) -> None:
+        self._size = max(1, size)
+        self._changed.set()
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -2,15 +2,18 @@
 
 A packet is one message. A message too long for a packet is announced by a short one and travels
 in a sealed memfd. `send` and `receive` never block longer than the socket's own mode says.
-Standard library only, Python 3.9.
+Standard library only, Python 3.9, and of `os` and `fcntl` no more than conda's and uv's Pythons
+have, which are built for a C library that is older than memfd.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import os
 import socket
+import stat
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +21,31 @@ from tosip.errors import ProtocolError
 from tosip.pipeline import protocol
 
 MOST_DESCRIPTORS = 4
-_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW if hasattr(fcntl, "F_SEAL_SHRINK") else 0x0006
+
+# From Linux's fcntl.h and memfd.h.
+F_ADD_SEALS = 1033
+F_GET_SEALS = 1034
+F_SEAL_SHRINK = 0x0002
+F_SEAL_GROW = 0x0004
+_MFD_CLOEXEC = 0x0001
+_MFD_ALLOW_SEALING = 0x0002
+_SEALS = F_SEAL_SHRINK | F_SEAL_GROW
+
+
+def memfd(name: str) -> int:
+    """Make nameless shared memory that can be sealed and return its descriptor."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create(name, _MFD_CLOEXEC | _MFD_ALLOW_SEALING)
+    return _memfd_of_libc(name)
+
+
+def _memfd_of_libc(name: str) -> int:
+    create = ctypes.CDLL(None, use_errno=True).memfd_create
+    descriptor: int = create(name.encode(), ctypes.c_uint(_MFD_CLOEXEC | _MFD_ALLOW_SEALING))
+    if descriptor < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+    return descriptor
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -32,11 +59,11 @@ def send(sock: socket.socket, descriptors: Sequence[int], type_: str, **fields: 
     if len(data) <= protocol.LONGEST_INLINE:
         socket.send_fds(sock, [data], list(descriptors))
         return
-    large = os.memfd_create("tosip-message", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    large = memfd("tosip-message")
     try:
         with open(large, "wb", closefd=False) as file:
             file.write(data)
-        fcntl.fcntl(large, fcntl.F_ADD_SEALS, _SEALS)
+        fcntl.fcntl(large, F_ADD_SEALS, _SEALS)
         header = protocol.encode("large", bytes=len(data))
         socket.send_fds(sock, [header], [*descriptors, large])
     finally:
@@ -74,10 +101,15 @@ def _receive_large(size: int, descriptors: list[int]) -> protocol.Message:
         raise ProtocolError(f"large: expected a descriptor of 1 to {protocol.LONGEST} bytes")
     descriptor = descriptors.pop()
     try:
-        # Read, not mapped: a sender that shortens the file must not kill the reader.
+        # Only sealed memory: reading from anything else might block, or never end.
+        if fcntl.fcntl(descriptor, F_GET_SEALS) & _SEALS != _SEALS:
+            raise ProtocolError("large: expected sealed memory, got one that is not sealed")
+        given = os.fstat(descriptor)
+        if not stat.S_ISREG(given.st_mode) or given.st_size != size:
+            raise ProtocolError(f"large: expected {size} bytes, got {given.st_size}")
         data = os.pread(descriptor, size, 0)
     except OSError as error:
-        raise ProtocolError(f"large: expected a readable descriptor, got {error}") from error
+        raise ProtocolError(f"large: expected sealed memory, got {error}") from error
     finally:
         os.close(descriptor)
     return protocol.decode(data)

@@ -90,7 +90,7 @@ class Supervisor:
 
     async def stop(self) -> None:
         """End the worker, gently if it lets itself, and do not start it again."""
-        if self.state is WorkerState.STOPPED:
+        if self.state in (WorkerState.STOPPED, WorkerState.STOPPING):
             return
         self._step(Event.STOP)
         if self._keeper:
@@ -103,14 +103,17 @@ class Supervisor:
         self._step(Event.GONE)
 
     async def _launch(self) -> Description:
-        worker = WorkerProcess(self.program, self._pool, self._on_exit)
+        try:
+            worker = WorkerProcess(self.program, self._pool, self._on_exit)
+        except OSError as error:  # no descriptors left
+            raise WorkerDied(f"could not start: {error.strerror}") from error
         self._worker = worker
         try:
             description = await worker.start()
-            if self.restarts and description != self.description:
+            if self.restarts and not description.same(self.description):
                 await worker.kill("declares other inputs or outputs than before: restart the IOC")
                 raise WorkerDied(worker.exit_words)
-        except WorkerError:
+        except (WorkerError, ProtocolError):
             worker.close()
             raise
         self.code_hash = worker.code_hash

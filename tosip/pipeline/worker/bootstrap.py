@@ -26,7 +26,9 @@ def _find_tosip() -> None:
 
 
 if __name__ == "__main__":
-    del sys.path[0]  # this folder, which the interpreter puts there for a script
+    # This folder, which the interpreter puts there for a script unless told otherwise.
+    if sys.path[:1] == [os.path.dirname(os.path.abspath(__file__))]:
+        del sys.path[0]
     _find_tosip()
     from tosip.pipeline.worker.main import main
 

@@ -52,6 +52,10 @@ def _import(file: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise DeclarationError([f"{os.path.basename(file)}: expected a Python file"])
+    if name in sys.modules or name in getattr(sys, "stdlib_module_names", ()):
+        raise DeclarationError(
+            [f"{os.path.basename(file)}: expected a name that is no Python module's, got {name}"]
+        )
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, os.path.dirname(os.path.abspath(file)))  # for modules beside it
     sys.modules[name] = module

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import faulthandler
 import os
 import platform
 import signal
@@ -21,12 +22,18 @@ from typing import Any
 import numpy as np
 
 from tosip.algorithm import Algorithm, Inputs, Metadata, Result, Status
-from tosip.description import Description, Kind
+from tosip.description import Description
 from tosip.errors import ProtocolError
 from tosip.pipeline import protocol, socketpair
 from tosip.pipeline.worker.loader import code_hash, load_class
 from tosip.pipeline.worker.memory import InputBuffers, OutputImages
-from tosip.pipeline.worker.values import InputsReader, plain_attributes, plain_outputs
+from tosip.pipeline.worker.values import (
+    InputsReader,
+    changed_inputs,
+    plain_attributes,
+    plain_outputs,
+    result_status,
+)
 from tosip.reading import declared_classes, describe
 
 LONGEST_TRACEBACK = 16 * 1024
@@ -36,6 +43,10 @@ _PR_SET_PDEATHSIG = 1
 def main(socket_fd: int, parent: int) -> None:
     """Serve the IOC over an inherited socket."""
     _die_with(parent)
+    faulthandler.enable()  # tells the line of a segmentation fault
+    for stream in (sys.stdout, sys.stderr):  # or a crash would lose what was printed
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(line_buffering=True)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the IOC's to handle
     with socket.socket(fileno=socket_fd) as sock:
         sock.set_inheritable(False)
@@ -47,7 +58,8 @@ def main(socket_fd: int, parent: int) -> None:
 def _die_with(parent: int) -> None:
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it died before the line above
+    if os.getppid() != parent:  # it died before the line above, or something stands between
+        os.write(2, b"tosip: expected to be the IOC's own child, got another parent\n")
         os._exit(1)
 
 
@@ -107,7 +119,7 @@ class Worker:
                 stage = "start"
                 self._algorithm.start()
                 self._started = True
-        except Exception:  # noqa: BLE001 (it is the user's code)
+        except BaseException:  # noqa: BLE001 (it is the user's code, sys.exit included)
             self._fail(None, stage)
             return False
         self._send("ready", description=self._description.to_plain(), code_hash=hash_)
@@ -129,7 +141,7 @@ class Worker:
             )
             stage = "result"
             self._answer(message, image, params, returned, time.monotonic() - started)
-        except Exception:  # noqa: BLE001 (it is the user's code)
+        except BaseException:  # noqa: BLE001 (it is the user's code, sys.exit included)
             self._fail(message["sequence"], stage)
         finally:
             self._images.clear()
@@ -143,7 +155,7 @@ class Worker:
         seconds: float,
     ) -> None:
         result = returned if isinstance(returned, Result) else Result(returned)
-        status = Status(result.status)
+        status = result_status(result)
         outputs = None
         if status in (Status.OK, Status.WARNING) or result.outputs is not None:
             outputs = plain_outputs(self._description, result.outputs)
@@ -156,7 +168,7 @@ class Worker:
                 status=status.value,
                 message=str(result.message),
                 outputs=outputs,
-                params=_changes(self._description, params, result.params, message["params"]),
+                params=changed_inputs(self._description, params, result.params, message["params"]),
                 attributes=plain_attributes(result.attributes),
                 image=layout,
                 seconds=seconds,
@@ -175,13 +187,12 @@ class Worker:
         return [descriptor], {"shape": list(image.shape), "dtype": image.dtype.name}
 
     def _fail(self, sequence: int | None, stage: str) -> None:
-        kind, error, _ = sys.exc_info()
         text = traceback.format_exc()
         self._send(
             "failed",
             sequence=sequence,
             stage=stage,
-            error=f"{getattr(kind, '__name__', kind)}: {error}"[:LONGEST_TRACEBACK],
+            error=_words(sys.exc_info()[1])[:LONGEST_TRACEBACK],
             traceback=text[-LONGEST_TRACEBACK:],
         )
 
@@ -189,10 +200,17 @@ class Worker:
         try:
             if self._algorithm is not None and self._started:
                 self._algorithm.stop()
-        except Exception:  # noqa: BLE001 (it is the user's code)
+        except BaseException:  # noqa: BLE001 (it is the user's code, sys.exit included)
             self._fail(None, "stop")
             return
         self._send("stopped")
+
+
+def _words(error: BaseException | None) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 (an error whose text raises)
+        return type(error).__name__
 
 
 def _metadata(message: protocol.Message) -> Metadata:
@@ -204,22 +222,3 @@ def _metadata(message: protocol.Message) -> Metadata:
         data_type=protocol.PIXEL_TYPES[message["dtype"]][0],
         color_mode=message["color_mode"],
     )
-
-
-def _changes(
-    description: Description, before: Inputs, after: Inputs | None, plain: dict[str, Any]
-) -> dict[str, Any]:
-    """Return what the algorithm changed of its inputs, as plain values."""
-    if after is None or after is before:
-        return {}
-    changed = {}
-    for field in description.inputs:
-        if field.kind is Kind.COMMAND:
-            continue
-        try:
-            value = field.within_limits(getattr(after, field.name))
-        except ValueError as error:
-            raise ValueError(f"{type(after).__name__}.{field.name}: {error}") from None
-        if value != plain[field.name]:
-            changed[field.name] = value
-    return changed

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tosip.errors import ProtocolError
-from tosip.pipeline import protocol
+from tosip.pipeline import protocol, socketpair
 
 
 class InputBuffers:
@@ -54,11 +54,15 @@ class OutputImages:
 
     def allocate(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
         """Make an array whose memory can be handed to the IOC without a copy."""
-        kind = np.dtype(dtype)
+        kind = np.dtype(dtype).newbyteorder("=")
         size = protocol.check_layout(list(shape), kind.name, 1 << 40)
-        descriptor = os.memfd_create("tosip-image", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(descriptor, size)
-        array = np.frombuffer(mmap.mmap(descriptor, size), kind).reshape(shape)
+        descriptor = socketpair.memfd("tosip-image")
+        try:
+            os.ftruncate(descriptor, size)
+            array = np.frombuffer(mmap.mmap(descriptor, size), kind).reshape(shape)
+        except BaseException:
+            os.close(descriptor)
+            raise
         self._asked.append((array, descriptor))
         return array
 
@@ -66,7 +70,7 @@ class OutputImages:
         """Return a descriptor of shared memory that holds `image`, copying it only if it must."""
         descriptor = self._find(image)
         if descriptor is None:
-            copy = self.allocate(image.shape, image.dtype.newbyteorder("="))
+            copy = self.allocate(image.shape, image.dtype)
             np.copyto(copy, image)
             descriptor = self._find(copy)
         if descriptor is None:

@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
-from tosip.algorithm import Inputs, Outputs
+from tosip.algorithm import Inputs, Outputs, Result, Status
 from tosip.description import Description, Field, Kind, enum_label
 
 
@@ -52,6 +52,9 @@ def plain_outputs(description: Description, returned: Any) -> dict[str, Any]:
     plain = {}
     for field in description.outputs:
         value = values.get(field.name, field.default)
+        if value is None:
+            faults.append(f"{owner}.{field.name}: expected {field.kind.value}, got none")
+            continue
         try:
             plain[field.name] = field.plain(value)
         except ValueError as error:
@@ -63,7 +66,41 @@ def plain_outputs(description: Description, returned: Any) -> dict[str, Any]:
 
 def plain_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Check the attributes that `process` returned: text and numbers by name."""
+    if not isinstance(attributes, Mapping):
+        raise TypeError(f"Result.attributes: expected a mapping, got {type(attributes).__name__}")
     return {name: _plain_attribute(name, value) for name, value in attributes.items()}
+
+
+def result_status(result: Result[Any]) -> Status:
+    """Return the status that `process` returned; ValueError if it is none."""
+    try:
+        return Status(result.status)
+    except ValueError:
+        known = ", ".join(status.value for status in Status)
+        raise ValueError(f"Result.status: expected {known}, got {result.status!r}") from None
+
+
+def changed_inputs(
+    description: Description, before: Inputs, after: Inputs | None, plain: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what the algorithm changed of its inputs, as plain values."""
+    if after is None or after is before:
+        return {}
+    if not isinstance(after, type(before)):
+        raise TypeError(
+            f"Result.params: expected {type(before).__name__}, got {type(after).__name__}"
+        )
+    changed = {}
+    for field in description.inputs:
+        if field.kind is Kind.COMMAND:
+            continue
+        try:
+            value = field.within_limits(getattr(after, field.name))
+        except ValueError as error:
+            raise ValueError(f"{type(after).__name__}.{field.name}: {error}") from None
+        if value != plain[field.name]:
+            changed[field.name] = value
+    return changed
 
 
 def _plain_attribute(name: Any, value: Any) -> Any:

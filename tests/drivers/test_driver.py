@@ -1,0 +1,195 @@
+"""The FITS driver: stored files become frames, one after the other, and bad ones stop nothing."""
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.drivers.fits_files import ramp, stored
+from tosip.drivers import driver as driver_module
+from tosip.drivers.driver import FitsDriver, load_fits
+from tosip.errors import FrameError
+from tosip.pipeline.ndarray import NDArray
+from tosip.pipeline.pool import Pool
+from tosip.pipeline.ports import Ports
+
+
+def run(work):
+    asyncio.run(asyncio.wait_for(work, 30.0))
+
+
+def file(folder: Path, name: str = "a.fits", **header: object) -> Path:
+    path = folder / name
+    path.write_bytes(stored(ramp(), header=header))
+    return path
+
+
+class Reading:
+    """A started driver and what it publishes; `async with Reading() as r: await r.read(path)`."""
+
+    def __init__(self, budget: int = 10_000_000) -> None:
+        self.pool = Pool(budget)
+        self.driver = FitsDriver("CAM01", self.pool, Ports())
+        self.published: list[NDArray] = []
+        self.driver.port.listen(self.published.append)
+
+    async def __aenter__(self) -> "Reading":
+        self.driver.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.driver.stop()
+
+    async def read(self, path: Path, **options: object) -> None:
+        done = asyncio.Event()
+        self.driver.submit(path, done=done.set, **options)  # type: ignore[arg-type]
+        await done.wait()
+
+
+def test_file_becomes_a_frame_on_the_port(tmp_path):
+    async def work():
+        async with Reading() as reading:
+            await reading.read(file(tmp_path, EXPTIME=40.0, **{"DATE-OBS": "2026-01-02T03:04:05"}))
+            (array,) = reading.published
+            assert np.array_equal(array.pixels, ramp())
+            assert (array.unique_id, array.data_type, array.shape) == (1, "UInt16", (30, 50))
+            assert array.timestamp == 1767323045.0
+            assert array.attributes["EXPTIME"] == 40.0
+            assert reading.driver.array_counter == 1
+            assert reading.driver.last is array
+
+    run(work())
+
+
+def test_frame_without_a_date_has_the_time_of_its_arrival(tmp_path):
+    async def work():
+        async with Reading() as reading:
+            for received in (12.5, 0.0):
+                await reading.read(file(tmp_path), received=received)
+                assert reading.published[-1].timestamp == received
+
+    run(work())
+
+
+def test_files_are_read_in_their_order_and_numbered(tmp_path):
+    async def work():
+        async with Reading() as reading:
+            paths = [file(tmp_path, f"{n}.fits", NUMBER=n) for n in range(5)]
+            for path in paths[:-1]:
+                reading.driver.submit(path)
+            assert reading.driver.queued == 4
+            await reading.read(paths[-1])
+            found = [(a.unique_id, a.attributes["NUMBER"]) for a in reading.published]
+            assert found == [(n + 1, n) for n in range(5)]
+            assert reading.driver.queued == 0
+
+    run(work())
+
+
+def test_bad_file_is_told_by_the_cameras_name_and_the_next_is_read(tmp_path):
+    bad = tmp_path / "00000017.part"
+    bad.write_bytes(b"no image")
+
+    async def work():
+        async with Reading() as reading:
+            await reading.read(bad, name="m31.fits")
+            assert reading.driver.failed_files == 1
+            assert reading.driver.last_name == "m31.fits"
+            assert reading.driver.message.startswith("m31.fits: expected")
+            await reading.read(tmp_path / "gone.fits")
+            assert reading.driver.failed_files == 2
+            await reading.read(file(tmp_path))
+            assert reading.driver.message == ""
+            assert [array.unique_id for array in reading.published] == [3]
+
+    run(work())
+
+
+def test_listeners_are_told_after_each_file_and_may_raise(tmp_path, caplog):
+    async def work():
+        async with Reading() as reading:
+            counts: list[int] = []
+            reading.driver.on_change.append(lambda: counts.append(reading.driver.unique_id))
+            reading.driver.on_change.insert(0, _raise)
+            await reading.read(file(tmp_path))
+            await reading.read(file(tmp_path))
+            await asyncio.sleep(0)
+            assert counts == [1, 2]
+
+    run(work())
+    assert "IndexError" in caplog.text
+
+
+def _raise() -> None:
+    raise IndexError
+
+
+def test_full_pool_delays_the_next_file_until_a_frame_is_given_back(tmp_path):
+    async def work():
+        async with Reading(budget=4096) as reading:
+            await reading.read(file(tmp_path))
+            waiting = asyncio.create_task(reading.read(file(tmp_path)))
+            assert not (await asyncio.wait([waiting], timeout=0.1))[0]
+            reading.published.clear()
+            reading.driver.last = None
+            await waiting
+            assert reading.driver.array_counter == 2
+
+    run(work())
+
+
+def test_pool_that_stays_full_costs_the_file_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(driver_module, "POOL_TIMEOUT", 0.1)
+
+    async def work():
+        async with Reading(budget=4096) as reading:
+            await reading.read(file(tmp_path))
+            await reading.read(file(tmp_path))
+            assert reading.driver.message == "a.fits: expected room in the frame pool, got none"
+            reading.published.clear()
+            reading.driver.last = None
+            await reading.read(file(tmp_path))
+            assert reading.driver.array_counter == 2
+
+    run(work())
+
+
+def test_frame_larger_than_the_pool_is_refused_at_once(tmp_path):
+    async def work():
+        async with Reading(budget=1000) as reading:
+            await reading.read(file(tmp_path))
+            assert reading.driver.failed_files == 1
+            assert "a.fits: expected" in reading.driver.message
+
+    run(work())
+
+
+def test_stopped_driver_leaves_its_files_where_they_are(tmp_path):
+    async def work():
+        reading = Reading()
+        path = file(tmp_path)
+        reading.driver.submit(path)
+        await reading.driver.stop()
+        assert reading.published == []
+        async with reading:
+            reading.driver.submit(path)
+            await reading.driver.stop()
+        assert path.exists()
+
+    run(work())
+
+
+def test_load_fits_gives_its_memory_back_when_the_file_is_cut(tmp_path):
+    path = file(tmp_path)
+    path.write_bytes(path.read_bytes()[:3000])
+
+    async def work():
+        pool = Pool()
+        loop = asyncio.get_running_loop()
+        with pytest.raises(FrameError, match=r"a\.fits: expected"):
+            await asyncio.to_thread(load_fits, path, pool, loop, 1, 0.0)
+        figures = pool.figures()
+        assert figures.buffers == figures.free_buffers
+
+    run(work())

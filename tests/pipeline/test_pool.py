@@ -1,0 +1,189 @@
+"""Buffers are reused, bounded, given back by whoever reads last, and gone without a trace."""
+
+import asyncio
+import gc
+import os
+import threading
+
+import pytest
+
+from tests.pipeline.rig import descriptors, frame, run
+from tosip.errors import ProtocolError
+from tosip.pipeline import socketpair
+from tosip.pipeline.pool import Pool, PoolExhausted
+
+PAGE = os.sysconf("SC_PAGESIZE")
+
+
+def test_buffer_is_reused_when_its_last_array_goes():
+    pool = Pool()
+    array = frame(pool)
+    number = array.lease.buffer.number
+    other = array.with_attributes({"A": 1})
+    del array
+    assert pool.figures().free_buffers == 0
+    del other
+    assert pool.figures().free_buffers == 1
+    assert frame(pool).lease.buffer.number == number
+
+
+def test_figures_count_memory_and_buffers():
+    pool = Pool(budget=10 * PAGE)
+    leases = [pool.allocate(size) for size in (1, PAGE + 1, 2 * PAGE)]
+    figures = pool.figures()
+    assert (figures.budget, figures.memory, figures.buffers) == (10 * PAGE, 5 * PAGE, 3)
+    leases.clear()
+    assert pool.figures().free_buffers == 3
+
+
+def test_frame_much_smaller_than_a_free_buffer_gets_its_own():
+    pool = Pool()
+    pool.allocate(100 * PAGE)
+    lease = pool.allocate(PAGE)
+    assert lease.buffer.size == PAGE
+
+
+def test_budget_is_kept_and_free_buffers_make_room():
+    pool = Pool(budget=4 * PAGE)
+    lease = pool.allocate(3 * PAGE)
+    with pytest.raises(PoolExhausted, match=f"expected {2 * PAGE} B free of {4 * PAGE} B"):
+        pool.allocate(2 * PAGE)
+    del lease
+    assert pool.allocate(4 * PAGE).buffer.size == 4 * PAGE
+    assert pool.figures().buffers == 1
+
+
+def test_waiting_ends_when_memory_is_given_back_in_another_thread():
+    async def work():
+        pool = Pool(budget=2 * PAGE)
+        held = [pool.allocate(2 * PAGE)]
+        waiting = asyncio.create_task(pool.allocate_when_free(PAGE))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        threading.Thread(target=held.clear).start()
+        assert (await waiting).buffer.size >= PAGE
+
+    run(work())
+
+
+def test_many_who_wait_get_one_buffer_each_in_turn():
+    async def work():
+        pool = Pool(budget=PAGE)
+        held = 0
+
+        async def user() -> None:
+            nonlocal held
+            lease = await pool.allocate_when_free(PAGE)
+            held += 1
+            assert held == 1
+            await asyncio.sleep(0)
+            held -= 1
+            del lease
+
+        await asyncio.gather(*(user() for _ in range(20)))
+
+    run(work())
+
+
+@pytest.mark.parametrize("budget", [PAGE, PAGE + 10, 2 * PAGE - 1])
+def test_frame_above_the_whole_budget_does_not_wait(budget):
+    async def work():
+        with pytest.raises(PoolExhausted, match="expected a frame of at most"):
+            await Pool(budget).allocate_when_free(PAGE + 1)
+
+    run(work())
+
+
+def test_threads_and_garbage_collections_do_not_lose_buffers():
+    pool = Pool(budget=64 * PAGE)
+
+    def use() -> None:
+        for _ in range(300):
+            pool.allocate(PAGE)
+            pool.figures()
+
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    gc.collect()
+    figures = pool.figures()
+    assert figures.buffers == figures.free_buffers <= 8
+
+
+def test_closed_pool_leaves_no_descriptor_even_of_what_is_read_until_later():
+    before = descriptors()
+    pool = Pool()
+    array = frame(pool)
+    pool.allocate(PAGE)
+    pool.close()
+    assert (array.pixels == 1).all()
+    del array
+    assert descriptors() == before
+
+
+def test_frame_memory_cannot_be_mapped_for_writing_or_cut_again():
+    reader = Pool().allocate(PAGE).buffer.reader
+    assert not os.get_inheritable(reader)
+    again = os.open(f"/proc/self/fd/{reader}", os.O_RDWR)
+    for attempt in (lambda: os.pwrite(again, b"x", 0), lambda: os.ftruncate(again, 1)):
+        with pytest.raises(PermissionError):
+            attempt()
+    os.close(again)
+
+
+def made(size: int) -> int:
+    descriptor = socketpair.memfd("test")
+    os.ftruncate(descriptor, size)
+    return descriptor
+
+
+def test_adopted_memory_is_sealed_and_gone_with_its_lease():
+    before = descriptors()
+    pool = Pool()
+    descriptor = made(100)
+    kept = os.dup(descriptor)
+    lease = pool.adopt(descriptor, 100)
+    with pytest.raises(PermissionError):
+        os.ftruncate(kept, 0)
+    assert pool.figures().buffers == 1
+    del lease
+    os.close(kept)
+    assert pool.figures().buffers == 0
+    assert descriptors() == before
+
+
+def sealed() -> int:
+    import fcntl
+
+    descriptor = made(100)
+    fcntl.fcntl(descriptor, socketpair.F_ADD_SEALS, 0x0001)  # no further seals
+    return descriptor
+
+
+def read_only() -> int:
+    descriptor = made(100)
+    again = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY)
+    os.close(descriptor)
+    return again
+
+
+BAD = {
+    "too short": lambda: made(99),
+    "far too long": lambda: made(1 << 40),
+    "not sealable": sealed,
+    "read-only": read_only,
+    "a file": lambda: os.open(__file__, os.O_RDWR),
+    "no memory": lambda: os.open("/dev/zero", os.O_RDWR),
+}
+
+
+@pytest.mark.parametrize("make", BAD.values(), ids=BAD)
+def test_unfit_memory_is_refused_and_closed(make):
+    before = descriptors()
+    pool = Pool()
+    with pytest.raises(ProtocolError, match="image: expected"):
+        pool.adopt(make(), 100)
+    assert descriptors() == before
+    assert pool.figures().buffers == 0

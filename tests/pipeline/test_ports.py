@@ -1,0 +1,105 @@
+"""Who listens to whom, and what cannot be wired."""
+
+import pytest
+
+from tosip.errors import ConfigurationError
+from tosip.pipeline.ports import Ports
+
+
+class Node:
+    """A port and what came in."""
+
+    def __init__(self, ports: Ports, name: str) -> None:
+        self.ports, self.name = ports, name
+        self.port = ports.add(name)
+        self.received: list[object] = []
+
+    def take(self, array: object) -> None:
+        self.received.append(array)
+        self.port.publish(array)  # type: ignore[arg-type]
+
+    def connect(self, source: str) -> None:
+        self.ports.connect(self.name, source, self.take)
+
+
+def nodes(*names: str) -> tuple[Ports, list[Node]]:
+    ports = Ports()
+    return ports, [Node(ports, name) for name in names]
+
+
+def test_array_reaches_all_who_listen_and_those_behind():
+    _, (cam, first, second, behind) = nodes("CAM", "A", "B", "C")
+    first.connect("CAM")
+    second.connect("CAM")
+    behind.connect("A")
+    cam.take("frame")
+    assert first.received == second.received == behind.received == ["frame"]
+
+
+def test_rewired_plugin_listens_to_the_new_port_only():
+    ports, (cam1, cam2, plugin) = nodes("CAM1", "CAM2", "A")
+    plugin.connect("CAM1")
+    plugin.connect("CAM2")
+    cam1.take("one")
+    cam2.take("two")
+    assert plugin.received == ["two"]
+    assert ports.source("A") == "CAM2"
+
+
+def test_wiring_to_the_same_port_twice_gives_each_array_once():
+    _, (cam, plugin) = nodes("CAM", "A")
+    plugin.connect("CAM")
+    plugin.connect("CAM")
+    cam.take("frame")
+    assert plugin.received == ["frame"]
+
+
+def test_unknown_port_is_refused_by_name_and_the_old_wiring_stays():
+    _, (cam, plugin) = nodes("CAM", "A")
+    plugin.connect("CAM")
+    with pytest.raises(ConfigurationError, match=r"A\.NDArrayPort: .*CAM, A, got CAM9"):
+        plugin.connect("CAM9")
+    cam.take("frame")
+    assert plugin.received == ["frame"]
+
+
+def test_loops_are_refused_and_the_old_wiring_stays():
+    ports, (_, a, b, c) = nodes("CAM", "A", "B", "C")
+    a.connect("CAM")
+    b.connect("A")
+    c.connect("B")
+    for node, source in ((a, "A"), (a, "C"), (a, "B"), (b, "C")):
+        with pytest.raises(ConfigurationError, match=f"does not get its arrays from {node.name}"):
+            node.connect(source)
+    assert ports.source("A") == "CAM"
+
+
+def test_loop_through_a_gathering_port_is_refused():
+    ports, (_, a, _) = nodes("CAM", "A", "B")
+    ports.gather("ALL", ["CAM", "A"])
+    with pytest.raises(ConfigurationError, match="got ALL"):
+        a.connect("ALL")
+
+
+def test_gathering_port_gives_the_arrays_of_all():
+    ports, (cam1, cam2, plugin) = nodes("CAM1", "CAM2", "A")
+    ports.gather("ALL", ["CAM1", "CAM2", "CAM1"])
+    plugin.connect("ALL")
+    cam1.take("one")
+    cam2.take("two")
+    assert plugin.received == ["one", "two"]
+    assert ports.source("ALL") == "CAM1,CAM2"
+
+
+@pytest.mark.parametrize("sources", [["CAM", "NONE"], ["ALL"]])
+def test_gathering_from_an_unknown_port_or_itself_makes_nothing(sources):
+    ports, _ = nodes("CAM")
+    with pytest.raises(ConfigurationError, match=r"ALL\.NDArrayPort"):
+        ports.gather("ALL", sources)
+    assert ports.names() == ["CAM"]
+
+
+def test_name_is_given_once():
+    ports, _ = nodes("CAM")
+    with pytest.raises(ConfigurationError, match="port CAM"):
+        ports.add("CAM")

@@ -1,0 +1,221 @@
+"""Plain values of every kind, and descriptions that another process sent."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.authors import Everything
+from tosip.description import Alarm, Description, Field, Kind, Severity
+from tosip.errors import ProtocolError
+from tosip.reading import describe
+
+INT = Field("n", Kind.INT, "d", low=-5, high=5)
+INT64 = Field("n", Kind.INT, "d", bits=64)
+FLOAT = Field("x", Kind.FLOAT, "d", low=0.0, units="mm")
+BOOL = Field("b", Kind.BOOL, "d")
+STR = Field("s", Kind.STR, "d", length=4)
+ENUM = Field("e", Kind.ENUM, "d", choices=("red", "blue"))
+INTS = Field("a", Kind.ARRAY, "d", dtype="uint8", length=3)
+FLOATS = Field("a", Kind.ARRAY, "d", dtype="float32", length=3)
+COMMAND = Field("c", Kind.COMMAND, "d")
+
+GOOD = [
+    (INT, 3, 3),
+    (INT, np.int64(3), 3),
+    (INT, np.array(3), 3),
+    (INT64, 2**63 - 1, 2**63 - 1),
+    (FLOAT, 2, 2.0),
+    (FLOAT, np.float32(0.5), 0.5),
+    (FLOAT, np.uint8(7), 7.0),
+    (BOOL, np.True_, True),
+    (COMMAND, True, True),
+    (STR, "höb", "höb"),
+    (STR, np.str_("abc"), "abc"),
+    (STR, "a\udc80", "a?"),
+    (ENUM, "red", "red"),
+    (INTS, [1, 2], [1, 2]),
+    (INTS, np.arange(3), [0, 1, 2]),
+    (INTS, (), []),
+    (FLOATS, [1, 2.5], [1.0, 2.5]),
+    (FLOATS, np.arange(3, dtype=">i2"), [0.0, 1.0, 2.0]),
+]
+BAD = [
+    (INT, True, "expected int, got True"),
+    (INT, np.False_, "expected int"),
+    (INT, 2.0, "expected int, got 2.0"),
+    (INT, math.nan, "expected int, got nan"),
+    (INT, "3", "expected int, got '3'"),
+    (INT, None, "expected int, got None"),
+    (INT, 6, "expected at least -5 and at most 5, got 6"),
+    (INT, 2**31, "expected an int of 32 bits"),
+    (INT64, 2**63, "expected an int of 64 bits"),
+    (FLOAT, -1.0, "expected at least 0 mm, got -1.0"),
+    (FLOAT, math.nan, "expected a finite number, got nan"),
+    (FLOAT, math.inf, "expected a finite number, got inf"),
+    (FLOAT, 10**400, "expected float"),
+    (FLOAT, True, "expected float, got True"),
+    (FLOAT, "1.0", "expected float, got '1.0'"),
+    (FLOAT, None, "expected float, got None"),
+    (FLOAT, np.array([1.0]), "expected float"),
+    (FLOAT, 1j, "expected float"),
+    (BOOL, 1, "expected bool, got 1"),
+    (COMMAND, 0, "expected bool, got 0"),
+    (STR, 5, "expected str, got 5"),
+    (STR, "hööb", "expected at most 4 bytes, got 6"),
+    (ENUM, "green", "expected one of red, blue, got 'green'"),
+    (ENUM, 0, "expected one of red, blue, got 0"),
+    (ENUM, ["red"], "expected one of red, blue"),
+    (INTS, [1, 2, 3, 4], r"expected a 1-D array of at most 3 numbers, got shape \(4,\)"),
+    (INTS, [[1, 2]], r"got shape \(1, 2\)"),
+    (INTS, 1, r"got shape \(\)"),
+    (INTS, None, r"got shape \(\)"),
+    (INTS, [1.5], "expected numbers of type uint8, got float64"),
+    (INTS, [True], "got bool"),
+    (INTS, ["1"], "expected numbers of type uint8"),
+    (INTS, [256], "expected numbers from 0 to 255"),
+    (INTS, [-1], "expected numbers from 0 to 255"),
+    (INTS, [10**30], "expected numbers of type uint8, got object"),
+    (FLOATS, [1j], "expected numbers of type float32, got complex128"),
+    (FLOATS, [None], "got object"),
+    (FLOATS, [[1], [1, 2]], "array"),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "plain"), GOOD)
+def test_value_becomes_plain(field, value, plain):
+    got = field.within_limits(value)
+    assert got == plain
+    assert json.loads(json.dumps(got)) == plain
+    assert type(got) is type(plain)
+
+
+@pytest.mark.parametrize(("field", "value", "words"), BAD)
+def test_value_that_is_none_is_refused_in_words(field, value, words):
+    with pytest.raises(ValueError, match=words):
+        field.within_limits(value)
+
+
+def test_output_may_be_outside_display_limits_and_nan():
+    assert FLOAT.plain(-1.0) == -1.0
+    assert math.isnan(FLOAT.plain(np.float64("nan")))
+
+
+@pytest.mark.parametrize("member", [Everything.Band.RED, "red"])
+def test_enum_takes_member_or_label(member):
+    assert describe(Everything).input("band").plain(member) == "red"
+
+
+def test_enum_without_text_is_known_by_its_names():
+    assert describe(Everything).input("gain").choices == ("LOW", "HIGH")
+    assert describe(Everything).input("gain").plain(Everything.Gain.HIGH) == "HIGH"
+
+
+def sent() -> dict[str, object]:
+    plain = json.loads(json.dumps(describe(Everything).to_plain()))
+    assert isinstance(plain, dict)
+    return plain
+
+
+def test_description_survives_the_way_through_json():
+    description = describe(Everything)
+    again = Description.from_plain(sent())
+    assert again.same(description)
+    assert again.to_plain().keys() == description.to_plain().keys()
+    assert again.output("level").alarm == Alarm(low=1.0, hihi=9.0, hihi_severity=Severity.INVALID)
+
+
+def test_description_differs_by_every_change():
+    description = describe(Everything)
+    for key, value in {"name": "Other", "stateful": True, "outputs": []}.items():
+        assert not Description.from_plain({**sent(), key: value}).same(description)
+
+
+CHANGES = [
+    ("name", "Not Snake"),
+    ("name", "status"),
+    ("name", "count"),
+    ("kind", "pickle"),
+    ("kind", "array"),
+    ("kind", "enum"),
+    ("doc", 5),
+    ("units", None),
+    ("precision", True),
+    ("precision", 99),
+    ("bits", 10**9),
+    ("length", -1),
+    ("low", "0"),
+    ("low", math.nan),
+    ("default", None),
+    ("default", 10**400),
+    ("default", "text"),
+    ("default", 1e9),
+    ("choices", "abc"),
+    ("choices", [1]),
+    ("severities", ["LOUD"]),
+    ("severities", ["MINOR"]),
+    ("alarm", []),
+    ("alarm", {"lolo": "x"}),
+    ("alarm", {"louder": 1.0}),
+    ("extra", 1),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), CHANGES)
+def test_tampered_field_is_refused(key, value):
+    plain = sent()
+    fields = plain["inputs"]
+    assert isinstance(fields, list)
+    threshold = next(field for field in fields if field["name"] == "threshold")
+    Description.from_plain(plain)
+    threshold[key] = value
+    with pytest.raises(ProtocolError, match="description: expected an algorithm's"):
+        Description.from_plain(plain)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=50)
+@given(JSON)
+def test_random_json_is_refused_as_a_description(plain):
+    with pytest.raises(ProtocolError):
+        Description.from_plain(plain)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.data())
+def test_description_with_anything_in_one_place_raises_nothing_but_protocol_errors(data):
+    plain = sent()
+    place = data.draw(st.sampled_from(["inputs", "outputs"]))
+    fields = plain[place]
+    assert isinstance(fields, list)
+    field = data.draw(st.sampled_from(fields))
+    field[data.draw(st.sampled_from(sorted(field)))] = data.draw(JSON)
+    try:
+        again = Description.from_plain(plain)
+    except ProtocolError:
+        return
+    assert Description.from_plain(json.loads(json.dumps(again.to_plain()))).same(again)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.sampled_from([INT, FLOAT, BOOL, STR, ENUM, INTS, FLOATS, COMMAND]), JSON)
+def test_random_json_as_a_value_raises_nothing_but_value_errors(field, value):
+    try:
+        plain = field.within_limits(value)
+    except ValueError:
+        return
+    assert field.within_limits(plain) == plain
+
+
+def test_unknown_name_is_told_with_the_known_ones():
+    with pytest.raises(KeyError, match=r"expected an input of threshold, count.*got treshold"):
+        describe(Everything).input("treshold")
