@@ -164,6 +164,8 @@ class Plugin:
         while True:
             # In a method of its own: variables that outlive the frame would keep it leased.
             await self._handle(await self.queue.get())
+            # A quick worker may have answered before it was waited for: let others run too.
+            await asyncio.sleep(0)
 
     async def _handle(self, entry: Entry) -> None:
         self.counters.in_process += 1

@@ -113,6 +113,8 @@ class Supervisor:
             if self.restarts and not description.same(self.description):
                 await worker.kill("declares other inputs or outputs than before: restart the IOC")
                 raise WorkerDied(worker.exit_words)
+            if not worker.pid:  # it said that it was ready, and ended
+                raise WorkerDied(worker.exit_words)
         except (WorkerError, ProtocolError):
             worker.close()
             raise
