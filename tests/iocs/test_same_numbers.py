@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from tosip.commands.algorithm_file import program
 from tosip.commands.replay import replay
 from tosip.gateway.users import hash_password
 from tosip.iocs.config import NeostedConfig
+
+pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not here")
 
 PASSWORD = "of this test"
 FIGURES = ("hfd", "hfd_pixels", "fwhm", "ellipticity", "stars", "sky")
