@@ -5,6 +5,7 @@ import contextlib
 import math
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +17,7 @@ from rich.table import Table
 from tosip.iocs.system import ENVIRONMENT, FIELD, System
 from tosip.pipeline.plugin import Outcome, Plugin
 
-EXPOSURE_TIMEOUT = 8.0  # s after an exposure's first figures, when a camera is missing
+EXPOSURE_TIMEOUT = 20.0  # s after an exposure's first figures, when a camera is missing
 REFRESHES = 2  # per second
 _COLORS = {"ok": "green", "warning": "yellow", "error": "red"}
 
@@ -97,6 +98,7 @@ class ExposureLines:
     def __init__(self, system: System) -> None:
         self._system = system
         self._exposures: dict[float, dict[str, Outcome]] = {}
+        self._printed: deque[float] = deque(maxlen=100)
         for camera in system.config.cameras:
             plugin = system.plugins[camera.focus_port]
             plugin.on_outcome.append(self._listener(camera.port))
@@ -109,6 +111,8 @@ class ExposureLines:
     def _listener(self, camera: str) -> Callable[[Outcome], None]:
         def done(outcome: Outcome) -> None:
             timestamp = round(outcome.array.timestamp, 3)
+            if timestamp in self._printed:
+                return  # too late for its line
             if timestamp not in self._exposures:
                 loop = asyncio.get_running_loop()
                 loop.call_later(EXPOSURE_TIMEOUT, self._print, timestamp)
@@ -124,6 +128,7 @@ class ExposureLines:
         exposure = self._exposures.pop(timestamp, None)
         if exposure is None:
             return
+        self._printed.append(timestamp)
         taken = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(timestamp))
         good = sum((o.outputs or {}).get("outcome") == "good" for o in exposure.values())
         cameras = len(self._system.config.cameras)
