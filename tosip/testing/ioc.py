@@ -5,6 +5,7 @@ import re
 import secrets
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -107,18 +108,31 @@ class IocProcess:
 
 
 class Monitor:
-    """Updates of one PV, in order."""
+    """Updates of one PV, in order.
+
+    Built on p4p's raw client: in the one with threads an update that comes before `monitor` has
+    returned is lost, and no later one wakes it (p4p 4.3).
+    """
 
     def __init__(self, client: Any, name: str) -> None:
-        self._values: queue.Queue[Any] = queue.Queue()
+        self._woken = threading.Event()
         self._client, self._name = client, name
 
     def next(self, timeout: float = 10.0) -> Any:
         """Return the next update; queue.Empty if none comes."""
-        return self._values.get(timeout=timeout)
+        deadline = time.monotonic() + timeout
+        while True:
+            self._woken.clear()
+            update = self._subscription.pop()
+            if update is not None and not isinstance(update, Exception):
+                return update
+            if update is None and not self._woken.wait(max(0.0, deadline - time.monotonic())):
+                raise queue.Empty
 
     def __enter__(self) -> "Monitor":
-        self._subscription = self._client.monitor(self._name, self._values.put)
+        from p4p.client.raw import Context
+
+        self._subscription = Context.monitor(self._client, self._name, self._woken.set)
         return self
 
     def __exit__(self, *_exception: object) -> None:
