@@ -296,10 +296,11 @@ def _faults(kind: Kind, choices: tuple[str, ...], spec: Spec) -> list[str]:
         for label in choices
         if not 1 <= len(label.encode()) <= LONGEST_LABEL
     ]
-    return faults + _alarm_faults(spec.alarm)
+    return faults + alarm_faults(spec.alarm)
 
 
-def _alarm_faults(alarm: Alarm | None) -> list[str]:
+def alarm_faults(alarm: Alarm | None) -> list[str]:
+    """Say what is wrong with alarm limits, each as `expected ..., got ...`."""
     if alarm is None:
         return []
     limits = [x for x in (alarm.lolo, alarm.low, alarm.high, alarm.hihi) if x is not None]

@@ -83,3 +83,18 @@ def test_configured_alarm_limits_replace_the_declared_ones():
 def test_alarm_limits_of_an_unknown_output_are_refused():
     with pytest.raises(ConfigurationError, match="expected an output of none, got hfd"):
         with_alarms(Description("Focus", "doc"), {"hfd": AlarmConfig(hihi=9.0)})
+
+
+@pytest.mark.parametrize(
+    ("kind", "limits", "expected"),
+    [
+        (Kind.FLOAT, {"high": 7.0, "hihi": 6.0}, "lolo <= low <= high <= hihi"),
+        (Kind.STR, {"hihi": 6.0}, "expected a number's limits, got those of str"),
+    ],
+)
+def test_alarm_limits_that_cannot_be_are_refused(kind, limits, expected):
+    description = Description("Focus", "doc", outputs=(Field("hfd", kind, "HFD"),))
+
+    with pytest.raises(ConfigurationError, match=r"alarms\.hfd: expected") as error:
+        with_alarms(description, {"hfd": AlarmConfig(**limits)})
+    assert expected in str(error.value)

@@ -44,6 +44,7 @@ def config(tmp_path: Path, text: str) -> list[str]:
         (["--cameras", "17"], "--cameras"),
         (["--cameras", "x"], "--cameras"),
         (["--prefix", "NOCOLON"], "--prefix"),
+        (["--prefix", "a blank:"], "--prefix"),
         (["--nonsense"], "--nonsense"),
         ([], "gateway.users"),
     ],
@@ -56,6 +57,19 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
     (tmp_path / "file").write_text("")
 
     expect_one_line(run("--simulate", "--var", "file/var", cwd=tmp_path), "--var", "file/var")
+
+
+def test_a_log_folder_that_is_none_is_named(tmp_path):
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var" / "log").write_text("")
+
+    expect_one_line(run("--simulate", cwd=tmp_path), "--var")
+
+
+def test_a_prefix_too_long_for_epics_is_named(tmp_path):
+    prefix = "X" * 50 + ":"
+
+    expect_one_line(run(*config(tmp_path, ""), "--prefix", prefix, cwd=tmp_path), prefix, "60")
 
 
 def test_a_port_in_use_is_named(tmp_path):

@@ -116,3 +116,20 @@ def test_when_the_ioc_is_killed_no_process_stays(start_ioc, simulation):
         ready, _, _ = select.select([end], [], [], 10.0)
         os.close(end)
         assert ready, "a process outlived the IOC"
+
+
+@pytest.mark.parametrize("end", ["exit", "signal"])
+def test_the_interactive_shell_knows_the_system_and_ends_the_ioc(start_ioc, simulation, end):
+    arguments = ["tosip.iocs.neosted", "--simulate", "--cameras", "1", "--config", simulation]
+    ioc = start_ioc([*arguments, "--interactive"])
+    family = descendants(ioc.process.pid)
+
+    ioc.process.say("print('plugins', sorted(system.plugins))")
+    ioc.process.wait_line("plugins ['ENV', 'FIELD', 'FOCUS01']")
+    if end == "exit":
+        ioc.process.say("exit")
+    else:
+        ioc.process.signal(signal.SIGTERM)
+
+    assert ioc.process.wait() == 0
+    assert not alive(family)

@@ -131,6 +131,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: any)")
     parser.add_argument("--keep", type=int, default=0, help="keep only the newest N files")
     options = parser.parse_args(arguments)
+    # aioftp calls it an error, with a traceback, when a client hangs up.
+    logging.getLogger("aioftp").setLevel(logging.CRITICAL)
     # Beside the end of standard input: a grandchild may hold the pipe open.
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     return asyncio.run(serve(options.root, options.port, max(options.keep, 0)))

@@ -12,8 +12,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 import tosip.plugins
-from tosip.description import Alarm, Description
+from tosip.description import Alarm, Description, Kind
 from tosip.errors import ConfigurationError
+from tosip.reading import alarm_faults
+
+PREFIX = r"[A-Za-z0-9_:\-]*:"  # what EPICS allows in a record name, with a colon at the end
 
 _PLUGINS = Path(tosip.plugins.__file__).parent
 
@@ -98,7 +101,7 @@ class SimulationConfig(_Section):
 class NeostedConfig(_Section):
     """The whole file."""
 
-    prefix: str = Field("NEOSTED:", pattern=r"^[A-Za-z0-9_:\-]*:$")
+    prefix: str = Field("NEOSTED:", pattern=rf"^{PREFIX}$")
     pool_mib: int = Field(2048, ge=64)
     cameras: tuple[CameraConfig, ...] = tuple(
         CameraConfig(number=n, user=f"cam{n:02d}") for n in range(1, 17)
@@ -151,7 +154,13 @@ def with_alarms(description: Description, alarms: dict[str, AlarmConfig]) -> Des
         except KeyError as error:
             raise ConfigurationError(f"alarms.{name}: {error.args[0]}") from None
         given = limits.model_dump(exclude_none=True)
-        changed[name] = replace(field, alarm=replace(field.alarm or Alarm(), **given))
+        alarm = replace(field.alarm or Alarm(), **given)
+        faults = alarm_faults(alarm)
+        if field.kind not in (Kind.INT, Kind.FLOAT):
+            faults = [f"expected a number's limits, got those of {field.kind.value}"]
+        if faults:
+            raise ConfigurationError(f"alarms.{name}: {'; '.join(faults)}")
+        changed[name] = replace(field, alarm=alarm)
     outputs = tuple(changed.get(field.name, field) for field in description.outputs)
     return replace(description, outputs=outputs)
 

@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import logging
 import logging.handlers
+import re
 import signal
 import sys
 from contextlib import AsyncExitStack
@@ -18,7 +19,7 @@ from tosip.errors import ConfigurationError, TosipError
 from tosip.gateway.panel import GATEWAY_ITEMS
 from tosip.iocs import network
 from tosip.iocs.arguments import Parser
-from tosip.iocs.config import NeostedConfig, load_config, with_alarms
+from tosip.iocs.config import PREFIX, NeostedConfig, load_config, with_alarms
 from tosip.iocs.screens import write_neosted_screens
 from tosip.iocs.system import ENVIRONMENT, FIELD, GATEWAY, System, running, simulated_cameras
 from tosip.iocs.view import shown
@@ -39,10 +40,15 @@ def main(arguments: list[str] | None = None) -> int:
         config = _configured(options)
         _prepare_var(options.var)
         _start_log(options.var)
-        return asyncio.run(_run(config, options))
+        status = asyncio.run(_run(config, options))
     except TosipError as error:
         sys.stderr.write(f"tosip: {error}\n")
         return 2
+    if options.interactive:
+        from tosip.records.ioc import leave
+
+        leave(status)
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -65,8 +71,11 @@ def _configured(options: argparse.Namespace) -> NeostedConfig:
     config = load_config(options.config)
     changes: dict[str, object] = {}
     if options.prefix is not None:
-        if not options.prefix.endswith(":"):
-            raise ConfigurationError(f"--prefix: expected it to end in ':', got {options.prefix!r}")
+        if not re.fullmatch(PREFIX, options.prefix):
+            raise ConfigurationError(
+                f"--prefix: expected letters, digits, - and _, and ':' at the end, "
+                f"got {options.prefix!r}"
+            )
         changes["prefix"] = options.prefix
     if options.cameras is not None:
         if not 1 <= options.cameras <= len(config.cameras):
@@ -79,21 +88,24 @@ def _configured(options: argparse.Namespace) -> NeostedConfig:
 
 def _prepare_var(var: Path) -> None:
     try:
-        var.mkdir(parents=True, exist_ok=True)
-        probe = var / ".writable"
-        probe.touch()
-        probe.unlink()
+        _log_folder(var).mkdir(parents=True, exist_ok=True)
+        for folder in (var, _log_folder(var)):
+            probe = folder / ".writable"
+            probe.touch()
+            probe.unlink()
     except OSError as error:
         raise ConfigurationError(
             f"--var: expected a folder to write to, got {var} ({error.strerror})"
         ) from None
 
 
+def _log_folder(var: Path) -> Path:
+    return var / "log"
+
+
 def _start_log(var: Path) -> None:
-    folder = var / "log"
-    folder.mkdir(exist_ok=True)
     file = logging.handlers.RotatingFileHandler(
-        folder / "tosip.log", maxBytes=LOG_BYTES, backupCount=LOGS_KEPT
+        _log_folder(var) / "tosip.log", maxBytes=LOG_BYTES, backupCount=LOGS_KEPT
     )
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     terminal = logging.StreamHandler()
@@ -122,7 +134,8 @@ async def _run(config: NeostedConfig, options: argparse.Namespace) -> int:
         if options.simulate:
             await stack.enter_async_context(simulated_cameras(system))
         if options.interactive:
-            await asyncio.to_thread(ioc.shell, {"system": system})
+            ioc.start_shell({"system": system}, lambda: loop.call_soon_threadsafe(stop.set))
+            await stop.wait()
         else:
             with shown(system):
                 await stop.wait()

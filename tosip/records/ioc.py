@@ -6,6 +6,8 @@ be set before. Records can be made only before the IOC runs.
 
 import asyncio
 import contextlib
+import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from softioc import asyncio_dispatcher, builder, imports, softioc
@@ -47,7 +49,21 @@ class Ioc:
         for begin in self._begin:
             begin()
 
-    def shell(self, names: Mapping[str, object]) -> None:
-        """Give softioc's interactive shell, with `names` known in it, until it is left."""
-        with contextlib.suppress(SystemExit):
-            softioc.interactive_ioc(dict(names), call_exit=False)
+    def start_shell(self, names: Mapping[str, object], left: Callable[[], object]) -> None:
+        """Give softioc's interactive shell, with `names` known in it; call `left` at its end.
+
+        It reads standard input in a thread that nothing can end: end the process by `leave`.
+        """
+
+        def shell() -> None:
+            with contextlib.suppress(SystemExit):
+                softioc.interactive_ioc(dict(names), call_exit=False)
+            left()
+
+        threading.Thread(target=shell, name="shell", daemon=True).start()
+
+
+def leave(status: int) -> None:
+    """End the process, even while a shell's thread holds standard input; does not return."""
+    sys.stdout.flush()
+    softioc.safeEpicsExit(status)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 class LinesProcess:
     """Runs `command` and keeps what it prints (stderr too); `wait_line` waits for a line.
 
-    `say` is written to its standard input, which stays open until `stop`.
+    `say` is written to its standard input, which stays open until `stop`; so is what `say()` gets.
     """
 
     def __init__(
@@ -29,9 +29,8 @@ class LinesProcess:
             env={**os.environ, **(environment or {})},
             start_new_session=True,
         )
-        if self._process.stdin and say:
-            self._process.stdin.write(say)
-            self._process.stdin.flush()
+        if say:
+            self.say(say)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -52,6 +51,12 @@ class LinesProcess:
                 if self._ended or left <= 0:
                     raise TimeoutError(f"no line with {text!r} in:\n" + "\n".join(self.lines))
                 self._more.wait(left)
+
+    def say(self, line: str) -> None:
+        """Write a line to its standard input."""
+        if self._process.stdin:
+            self._process.stdin.write(line.rstrip("\n") + "\n")
+            self._process.stdin.flush()
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process."""
