@@ -42,7 +42,7 @@ class IocProcess:
         self.prefix = f"T{secrets.token_hex(3).upper()}:"
         self.arguments = tuple(arguments)
         self.var = var
-        self.environment = _own_network()
+        self.environment = own_network()
         command = [sys.executable, "-m", *arguments, "--prefix", self.prefix, "--var", str(var)]
         self.process = LinesProcess(command, self.environment)
         try:
@@ -139,7 +139,7 @@ class Monitor:
         self._subscription.close()
 
 
-def _own_network() -> dict[str, str]:
+def own_network() -> dict[str, str]:
     """Make the environment of an IOC that no other IOC or client can meet by chance."""
     channel_access, pv_access, broadcast = (str(free_port()) for _ in range(3))
     return {
