@@ -52,7 +52,7 @@ def test_without_a_terminal_each_exposure_is_a_line(neosted):
     assert "seeing" in line
 
 
-def test_the_archive_gets_every_file_unchanged(neosted):
+def test_the_archive_gets_what_the_cameras_upload(neosted):
     delivered = neosted.wait("GATEWAY:Delivered_RBV", lambda count: count >= 16, timeout=60)
 
     files = list((neosted.var / "archive").rglob("*.fits"))

@@ -73,6 +73,16 @@ def test_of_a_synthetic_frame(ioc, star_frame, tmp_path):
     assert row.outputs["hfd"] > 0
 
 
+def test_the_archive_gets_the_same_bytes(ioc, star_frame, tmp_path):
+    image = tmp_path / "archived.fits"
+    image.write_bytes(star_frame.fits())
+    upload(ioc, image)
+
+    ioc.wait("GATEWAY:Delivered_RBV", lambda _: (ioc.var / "archive" / image.name).exists())
+
+    assert (ioc.var / "archive" / image.name).read_bytes() == image.read_bytes()
+
+
 def test_of_a_real_focus_sweep(ioc, focus_sweep):
     rows = expect_the_same(ioc, focus_sweep)
 
