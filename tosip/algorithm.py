@@ -28,6 +28,7 @@ This module runs in the user's own interpreter: the standard library and NumPy o
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import (
@@ -43,7 +44,7 @@ from typing import (
 
 import numpy as np
 
-from tosip.description import Alarm, Severity
+from tosip.description import Alarm, Severity, same_value
 
 if TYPE_CHECKING:
     from typing_extensions import Self, dataclass_transform
@@ -151,12 +152,6 @@ def output(
     )
 
 
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, float) and isinstance(other, float):
-        return one == other or (one != one and other != other)  # or NaN
-    return bool(np.array_equal(one, other))
-
-
 class _Values:
     """Typed values by attribute: made with keywords, never changed, misspelt names refused."""
 
@@ -174,6 +169,7 @@ class _Values:
             self.__dict__[name] = values.get(name, spec.default)
 
     @classmethod
+    @functools.cache  # for every frame makes one of these
     def _specs(cls) -> dict[str, Spec]:
         return {
             name: value
@@ -204,7 +200,7 @@ class _Values:
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and all(
-            _same(value, vars(other)[name]) for name, value in self.__dict__.items()
+            same_value(value, vars(other)[name]) for name, value in self.__dict__.items()
         )
 
     def __hash__(self) -> int:
@@ -266,8 +262,9 @@ class Result(Generic[OutT]):
     status: Status = Status.OK
     message: str = ""
     image: np.ndarray[Any, Any] | None = None
-    """The image for the plugins behind: the input's own costs nothing, one from `new_image` no
-    copy, any other one copy. None: the input is passed on."""
+    """The image for the plugins behind: numbers in 1 to 3 dimensions. None passes the input on; so
+    does the input itself, at no cost. One from `new_image` is handed over without a copy if the
+    algorithm keeps no array of it, any other one is copied."""
     params: Inputs | None = None
     """Inputs to change, as `params.replace(name=value)`: what differs reaches the readbacks."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
@@ -300,6 +297,20 @@ class Algorithm(Generic[InT, OutT]):
     def stop(self) -> None:
         """Give back what `start` took."""
 
+    def save(self) -> Mapping[str, Any]:
+        """Say what a newer version of this code shall go on with when it takes over.
+
+        Text, numbers and 1-D arrays by name; nothing by default. What is saved here is given to
+        the newer version's `restore` between two frames.
+        """
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on with what an older version has saved; called after `start`, if it saved anything.
+
+        An exception refuses the reload: the older version goes on.
+        """
+
     def process(
         self,
         image: np.ndarray[Any, Any],
@@ -318,6 +329,9 @@ class Algorithm(Generic[InT, OutT]):
     def new_image(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
         """Ask for the memory of an output image, so that returning it costs no copy.
 
-        The array is writable and holds anything.
+        The array is writable and holds anything: old pixels too. Returned as it is, reshaped or cut
+        at its end, it changes hands, provided that the algorithm lets go of it. One that keeps it,
+        or a view of it, may go on writing to it: the plugins behind get a copy. PyPy finds out too
+        late what was let go of, and always copies.
         """
         return self._allocate(shape, dtype)

@@ -2,7 +2,9 @@
 
 A `Description` is made once, by reading the class in the interpreter that will run it, and travels
 to the IOC as plain data: the IOC never imports an algorithm. A `Field` describes one declared value
-and checks values of it. Plain values are what JSON has: an enum's label, a list for an array.
+and checks values of it. Plain values are bool, int, float, str (for an enum its label) and 1-D
+NumPy arrays, read-only. A description itself holds only what JSON has: the default of an array is a
+list there.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import enum
 import math
 import operator
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -69,7 +71,8 @@ class Field:
 
     `low` and `high` are control limits of an input, display limits of an output. `length` is the
     greatest number of characters (str) or elements (array). `severities` belong to `choices`, or
-    for a bool to false and true. `default` is a plain value, None where there is none.
+    for a bool to false and true. `default` is a plain value, a list for an array, None where there
+    is none.
     """
 
     name: str
@@ -104,6 +107,10 @@ class Field:
                 raise ValueError(f"expected {self.range()}, got {plain}")
         return plain
 
+    def bare(self) -> Field:
+        """Return the field without its documentation."""
+        return replace(self, doc="", details="")
+
     def range(self) -> str:
         """Say the limits in words, with the units."""
         unit = f" {self.units}" if self.units else ""
@@ -133,11 +140,28 @@ class Description:
 
     def defaults(self) -> dict[str, Any]:
         """Return the inputs' plain default values."""
-        return {field.name: field.default for field in self.inputs}
+        return {field.name: field.plain(field.default) for field in self.inputs}
 
-    def same(self, other: Description) -> bool:
-        """Whether `other` declares the same; a default of NaN is the same as NaN."""
-        return repr(self) == repr(other)
+    def differences(self, other: Description) -> list[str]:
+        """Say in words what `other` declares otherwise, documentation aside."""
+        changes = []
+        if self.stateful != other.stateful:
+            changes.append("stateful changed")
+        for what, mine, theirs in (
+            ("input", self.inputs, other.inputs),
+            ("output", self.outputs, other.outputs),
+        ):
+            before = {field.name: field.bare() for field in mine}
+            after = {field.name: field.bare() for field in theirs}
+            changes += [f"{what} {name} removed" for name in before if name not in after]
+            changes += [f"{what} {name} added" for name in after if name not in before]
+            # As text: a default of NaN is the same as NaN.
+            changes += [
+                f"{what} {name} changed"
+                for name, field in before.items()
+                if name in after and repr(field) != repr(after[name])
+            ]
+        return changes
 
     def to_plain(self) -> dict[str, Any]:
         """Return the description as what JSON can hold."""
@@ -262,6 +286,8 @@ def _plain_int(field: Field, value: Any) -> int:
 
 
 def _plain_float(_field: Field, value: Any) -> float:
+    if type(value) is float:
+        return value
     if isinstance(value, (str, bytes, bool, np.bool_)) or np.ndim(value) > 0:
         raise ValueError(f"expected float, got {value!r}")
     try:
@@ -287,12 +313,13 @@ def _plain_str(field: Field, value: Any) -> str:
 
 def _plain_enum(field: Field, value: Any) -> str:
     label = enum_label(value) if isinstance(value, enum.Enum) else value
-    if label not in field.choices:
+    if not isinstance(label, str) or label not in field.choices:
         raise ValueError(f"expected one of {', '.join(field.choices)}, got {value!r}")
     return str(label)
 
 
-def _plain_array(field: Field, value: Any) -> list[Any]:
+def _plain_array(field: Field, value: Any) -> np.ndarray[Any, Any]:
+    wanted = np.dtype(field.dtype)
     try:
         array = np.asarray(value)
     except (TypeError, OverflowError) as error:
@@ -301,18 +328,21 @@ def _plain_array(field: Field, value: Any) -> list[Any]:
         raise ValueError(
             f"expected a 1-D array of at most {field.length} numbers, got shape {array.shape}"
         )
-    wanted = np.dtype(field.dtype)
-    if array.size == 0:  # NumPy calls an empty list float64
-        return []
+    if array.dtype != wanted and array.size:  # NumPy calls an empty list float64
+        _refuse_other_numbers(wanted, array)
+    return read_only(array, wanted)
+
+
+def _refuse_other_numbers(wanted: np.dtype[Any], array: np.ndarray[Any, Any]) -> None:
     if array.dtype.kind not in ("iu" if wanted.kind in "iu" else "iuf"):
         raise ValueError(f"expected numbers of type {wanted}, got {array.dtype}")
     if wanted.kind in "iu":
         span = np.iinfo(wanted)
         if array.min() < span.min or array.max() > span.max:
             raise ValueError(f"expected numbers from {span.min} to {span.max}")
-    plain: list[Any] = array.astype(wanted).tolist()
-    return plain
 
+
+_SCALARS = (bool, int, float, str)
 
 _CHECKS = {
     Kind.INT: _plain_int,
@@ -328,3 +358,20 @@ _CHECKS = {
 def enum_label(member: enum.Enum) -> str:
     """Return what operators see for an enum's member: its value if that is text, else its name."""
     return member.value if isinstance(member.value, str) else member.name
+
+
+def read_only(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """Return an array of `dtype` that is read-only and contiguous: itself if it is so already."""
+    if array.dtype != dtype or array.flags.writeable or not array.flags.c_contiguous:
+        array = np.array(array, dtype, order="C")
+        array.flags.writeable = False
+    return array
+
+
+def same_value(one: Any, other: Any) -> bool:
+    """Whether two values are equal, element by element if they are arrays; NaN is NaN's equal."""
+    if isinstance(one, _SCALARS) and isinstance(other, _SCALARS):
+        return bool(one == other or (one != one and other != other))
+    first, second = np.asarray(one), np.asarray(other)
+    with_nan = first.dtype.kind == second.dtype.kind == "f"
+    return bool(np.array_equal(first, second, equal_nan=with_nan))

@@ -42,14 +42,21 @@ class Item(Generic[OwnerT]):
         return self.pv if self.write else ""
 
 
-def integer(doc: str, units: str = "", alarm: Alarm | None = None) -> Field:
+def integer(
+    doc: str, units: str = "", alarm: Alarm | None = None, low: float | None = None
+) -> Field:
     """Describe a whole number."""
-    return Field("", Kind.INT, doc, units=units, alarm=alarm)
+    return Field("", Kind.INT, doc, units=units, alarm=alarm, low=low)
+
+
+def number(doc: str, units: str, precision: int = 3, low: float | None = None) -> Field:
+    """Describe a number with its units."""
+    return Field("", Kind.FLOAT, doc, units=units, precision=precision, low=low)
 
 
 def seconds(doc: str, precision: int = 3, low: float | None = None) -> Field:
     """Describe a time in seconds."""
-    return Field("", Kind.FLOAT, doc, units="s", precision=precision, low=low)
+    return number(doc, "s", precision, low)
 
 
 def text(doc: str, length: int = 39) -> Field:

@@ -18,18 +18,20 @@ LONGEST_RECORD = 60
 _SERVED = """
     ADCoreVersion Acquire AcquireBusy AcquireBusyCB Apply ArrayCallbacks ArrayCounter ArrayRate
     ArraySize ArraySize0 ArraySize1 ArraySize2 ArraySize3 ArraySize4 ArraySize5 ArraySize6
-    ArraySize7 ArraySize8 ArraySize9 ArraySizeX ArraySizeY ArraySizeZ AsynIO BayerPattern
-    BlockingCallbacks ClearAcquireBusy CodeHash Codec ColorMode CompressedSize DataType
-    Dimensions DisorderedArrays DriverVersion DroppedArrays DroppedOutputArrays EmptyFreeList
-    EnableCallbacks EpicsTSNsec EpicsTSSec ExecutionTime FailedArrays FirmwareVersion Image
-    LastExit Latency Manufacturer MaxArrayRate MaxByteRate MaxThreads Message MinCallbackTime
-    Model NDArrayAddress NDArrayPort NDAttributesFile NDAttributesMacros NDAttributesStatus
+    ArraySize7 ArraySize8 ArraySize9 ArraySizeX ArraySizeY ArraySizeZ AsynIO AutoReload
+    BayerPattern BlockingCallbacks BundleCount BusyTime ClearAcquireBusy CodeHash Codec
+    ColorMode CompressedSize CpuShare DataType Dimensions DisorderedArrays DriverVersion
+    DroppedArrays DroppedOutputArrays EmptyFreeList EnableCallbacks EpicsTSNsec EpicsTSSec
+    ExecutionTime FailedArrays FirmwareVersion Image LastBundle LastExit LastOutput Latency
+    Manufacturer MaxAge MaxArrayRate MaxByteRate MaxThreads Message MinCallbackTime Model
+    NDArrayAddress NDArrayPort NDAttributesFile NDAttributesMacros NDAttributesStatus
     NDimensions NumPreAllocBuffers NumQueuedArrays NumThreads PVI PluginType PoolAllocBuffers
     PoolFreeBuffers PoolMaxMem PoolPollStats PoolUsedBuffers PoolUsedMem PortName
     PreAllocBuffers ProcessPlugin ProcessTimeout ProcessedArrays QueueFree QueueFreeLow
-    QueueSize QueueUse QueueUseHIGH QueueUseHIHI ReceivedArrays Rearm Reload ReloadStatus
-    RestartCount RestartRequired SDKVersion SerialNumber SetAcquireBusy SortFree SortFreeLow
-    SortMode SortSize SortTime Status TimeStamp UniqueId WaitForPlugins WorkerPid WorkerState
+    QueueSize QueueUse QueueUseHIGH QueueUseHIHI Rearm ReceivedArrays Reload ReloadStatus
+    ResidentMemory RestartCount RestartRequired SDKVersion SerialNumber SetAcquireBusy SortFree
+    SortFreeLow SortMode SortSize SortTime StageChanges StagedChanges Status TimeStamp UniqueId
+    WaitForPlugins WorkerPid WorkerState
 """
 RESERVED = frozenset(_SERVED.split())
 

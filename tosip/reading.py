@@ -332,6 +332,8 @@ def _with_default(owner: str, field: Field, spec: Spec, faults: list[str]) -> Fi
     try:
         check = field.plain if spec.role == "output" else field.within_limits
         default = check(spec.default)
+        if field.kind is Kind.ARRAY:
+            default = default.tolist()  # a description holds what JSON has
     except ValueError as error:
         faults.append(f"{owner}: default: {error}")
         return None

@@ -1,15 +1,37 @@
 """The frame: areaDetector's NDArray, its pixels in shared memory."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from tosip.pipeline.origin import Origin
 from tosip.pipeline.pool import Lease
 from tosip.pipeline.protocol import PIXEL_TYPES
 
-AttributeValue = bool | int | float | str
+AttributeValue = bool | int | float | str | np.ndarray[Any, Any]
+"""What an attribute holds: an int fits into 64 bits, an array is 1-D, of numbers, read-only."""
+
+
+def attribute_type(value: AttributeValue) -> str:
+    """Return areaDetector's name of an attribute's type (NDAttrDataType_t without its NDAttr).
+
+    Python's int is Int64, or UInt64 where only that holds it; float is Float64; bool is Int8. An
+    array, which areaDetector does not have, has the name of its elements' type.
+    """
+    if isinstance(value, np.ndarray):
+        return PIXEL_TYPES[value.dtype.name][0]
+    if isinstance(value, bool):
+        return "Int8"
+    if isinstance(value, int):
+        return "Int64" if value < 2**63 else "UInt64"
+    return "Float64" if isinstance(value, float) else "String"
+
+
+# Which of the dimensions, fastest first, are X, Y and Z.
+_AXES = {"RGB1": (1, 2, 0), "RGB2": (0, 2, 1), "RGB3": (0, 1, 2)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,6 +39,8 @@ class NDArray:
     """One frame. Whoever holds it may read `pixels`; nobody may write them.
 
     `shape` is NumPy's (rows first), `dtype` NumPy's name, `timestamp` Unix seconds (UTC).
+    `color_mode` is areaDetector's; colours are (rows, columns, 3) in RGB1, (rows, 3, columns) in
+    RGB2, (3, rows, columns) in RGB3.
     """
 
     unique_id: int
@@ -26,6 +50,7 @@ class NDArray:
     lease: Lease
     attributes: Mapping[str, AttributeValue]
     color_mode: str = "Mono"
+    origin: Origin = field(default_factory=Origin)
 
     @property
     def pixels(self) -> np.ndarray[Any, Any]:
@@ -40,8 +65,26 @@ class NDArray:
     @property
     def size(self) -> int:
         """Bytes of the pixels."""
-        return int(np.prod(self.shape)) * PIXEL_TYPES[self.dtype][1]
+        return math.prod(self.shape) * PIXEL_TYPES[self.dtype][1]
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """areaDetector's ArraySizeX, Y and Z: columns, rows, and what is left; 0 for none."""
+        fastest_first = (*self.shape[::-1], 0, 0)
+        if len(self.shape) < 3:
+            return fastest_first[0], fastest_first[1], 0
+        x, y, z = _AXES.get(self.color_mode, (0, 1, 2))
+        return fastest_first[x], fastest_first[y], fastest_first[z]
 
     def with_attributes(self, attributes: Mapping[str, AttributeValue]) -> "NDArray":
         """Return the same frame, same memory, with `attributes` added or changed."""
-        return replace(self, attributes={**self.attributes, **attributes})
+        return NDArray(  # dataclasses.replace takes three times as long
+            self.unique_id,
+            self.timestamp,
+            self.shape,
+            self.dtype,
+            self.lease,
+            {**self.attributes, **attributes},
+            self.color_mode,
+            self.origin,
+        )

@@ -1,7 +1,8 @@
 """Messages and descriptors over a Unix socket of whole packets; both sides use it.
 
 A packet is one message. A message too long for a packet is announced by a short one and travels
-in a sealed memfd. `send` and `receive` never block longer than the socket's own mode says.
+in a memfd that is sealed: it can neither shrink, grow nor change while the other side reads it.
+`send` and `receive` never block longer than the socket's own mode says.
 Standard library only, Python 3.9, and of `os` and `fcntl` no more than conda's and uv's Pythons
 have, which are built for a C library that is older than memfd.
 """
@@ -14,6 +15,7 @@ import fcntl
 import os
 import socket
 import stat
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,9 +29,13 @@ F_ADD_SEALS = 1033
 F_GET_SEALS = 1034
 F_SEAL_SHRINK = 0x0002
 F_SEAL_GROW = 0x0004
+F_SEAL_WRITE = 0x0008
 _MFD_CLOEXEC = 0x0001
 _MFD_ALLOW_SEALING = 0x0002
-_SEALS = F_SEAL_SHRINK | F_SEAL_GROW
+SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE
+
+_MSG_CMSG_CLOEXEC = 0x40000000  # Linux's; PyPy has no name for it
+_CONTROL_BYTES = socket.CMSG_LEN(MOST_DESCRIPTORS * 4)
 
 
 def memfd(name: str) -> int:
@@ -55,19 +61,31 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 def send(sock: socket.socket, descriptors: Sequence[int], type_: str, **fields: Any) -> None:
     """Send one message with descriptors; OSError if the other side is gone."""
-    data = protocol.encode(type_, **fields)
+    send_encoded(sock, descriptors, protocol.encode(type_, **fields))
+
+
+def send_encoded(sock: socket.socket, descriptors: Sequence[int], data: bytes) -> None:
+    """Send a message that `protocol.encode` has made; who has to try again encodes once."""
     if len(data) <= protocol.LONGEST_INLINE:
-        socket.send_fds(sock, [data], list(descriptors))
+        _send_packet(sock, data, descriptors)
         return
     large = memfd("tosip-message")
     try:
         with open(large, "wb", closefd=False) as file:
             file.write(data)
-        fcntl.fcntl(large, F_ADD_SEALS, _SEALS)
+        fcntl.fcntl(large, F_ADD_SEALS, SEALS)
         header = protocol.encode("large", bytes=len(data))
-        socket.send_fds(sock, [header], [*descriptors, large])
+        _send_packet(sock, header, [*descriptors, large])
     finally:
         os.close(large)
+
+
+def _send_packet(sock: socket.socket, data: bytes, descriptors: Sequence[int]) -> None:
+    if not descriptors:
+        sock.send(data)
+        return
+    beside = struct.pack(f"{len(descriptors)}i", *descriptors)
+    sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, beside)])
 
 
 def receive(sock: socket.socket) -> tuple[protocol.Message | None, list[int]]:
@@ -76,11 +94,11 @@ def receive(sock: socket.socket) -> tuple[protocol.Message | None, list[int]]:
     The message is None when the other side has closed. A packet that is not what was agreed
     raises ProtocolError, its descriptors closed.
     """
-    data, descriptors, flags, _ = socket.recv_fds(
-        sock, protocol.LONGEST_INLINE + 1, MOST_DESCRIPTORS
+    # Python makes 64 KiB of room sooner than it copies out of a buffer that is kept.
+    data, control, flags, _ = sock.recvmsg(
+        protocol.LONGEST_INLINE + 1, _CONTROL_BYTES, _MSG_CMSG_CLOEXEC
     )
-    for descriptor in descriptors:
-        os.set_inheritable(descriptor, False)
+    descriptors = _descriptors(control)
     try:
         if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
             raise ProtocolError("packet: expected a shorter one or fewer descriptors")
@@ -96,13 +114,22 @@ def receive(sock: socket.socket) -> tuple[protocol.Message | None, list[int]]:
     return message, descriptors
 
 
+def _descriptors(control: Sequence[tuple[int, int, bytes]]) -> list[int]:
+    found: list[int] = []
+    for level, kind, data in control:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            count = len(data) // 4
+            found += struct.unpack(f"{count}i", data[: 4 * count])
+    return found
+
+
 def _receive_large(size: int, descriptors: list[int]) -> protocol.Message:
     if not descriptors or not 0 < size <= protocol.LONGEST:
         raise ProtocolError(f"large: expected a descriptor of 1 to {protocol.LONGEST} bytes")
     descriptor = descriptors.pop()
     try:
         # Only sealed memory: reading from anything else might block, or never end.
-        if fcntl.fcntl(descriptor, F_GET_SEALS) & _SEALS != _SEALS:
+        if fcntl.fcntl(descriptor, F_GET_SEALS) & SEALS != SEALS:
             raise ProtocolError("large: expected sealed memory, got one that is not sealed")
         given = os.fstat(descriptor)
         if not stat.S_ISREG(given.st_mode) or given.st_size != size:

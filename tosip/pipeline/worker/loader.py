@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 import sys
+from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any
 
 from tosip.algorithm import Algorithm
 from tosip.errors import DeclarationError
+from tosip.pipeline.worker.code import OwnModules
 
 
-def load_class(file: str, class_name: str | None) -> type[Algorithm[Any, Any]]:
-    """Import `file` and return the algorithm that it defines.
+def load_class(file: str, class_name: str | None, modules: OwnModules) -> type[Algorithm[Any, Any]]:
+    """Import `file`, with `modules` for what it imports, and return the algorithm that it defines.
 
     Whatever the file raises comes through; DeclarationError if there is no such class, or several
     and no `class_name`.
     """
-    module = _import(file)
+    module = _import(file, modules)
     found = {
         name: value
         for name, value in vars(module).items()
@@ -41,26 +42,32 @@ def load_class(file: str, class_name: str | None) -> type[Algorithm[Any, Any]]:
     return next(iter(found.values()))
 
 
-def code_hash(file: str) -> str:
-    """Return the SHA-256 of the file, its first 12 hexadecimal digits."""
-    with open(file, "rb") as source:
-        return hashlib.sha256(source.read()).hexdigest()[:12]
-
-
-def _import(file: str) -> ModuleType:
-    name = os.path.splitext(os.path.basename(file))[0]
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
+def _import(file: str, modules: OwnModules) -> ModuleType:
+    name, ending = os.path.splitext(os.path.basename(file))
+    if ending != ".py":
         raise DeclarationError([f"{os.path.basename(file)}: expected a Python file"])
-    if name in sys.modules or name in getattr(sys, "stdlib_module_names", ()):
+    if name in sys.modules or _is_pythons_own(name):
         raise DeclarationError(
             [f"{os.path.basename(file)}: expected a name that is no Python module's, got {name}"]
         )
+    spec = modules.main(name)
+    if spec is None or spec.loader is None:
+        raise DeclarationError([f"{os.path.basename(file)}: expected a Python file"])
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, os.path.dirname(os.path.abspath(file)))  # for modules beside it
+    modules.install()
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def _is_pythons_own(name: str) -> bool:
+    known = getattr(sys, "stdlib_module_names", None)
+    if known is None:  # Python 3.9: look where its library is, and nowhere else
+        library = os.path.dirname(os.__file__)
+        found = PathFinder.find_spec(name, [library, os.path.join(library, "lib-dynload")])
+        return name in sys.builtin_module_names or found is not None
+    return name in known
 
 
 def _list(found: dict[str, Any]) -> str:

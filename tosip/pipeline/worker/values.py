@@ -9,7 +9,8 @@ from typing import Any, get_type_hints
 import numpy as np
 
 from tosip.algorithm import Inputs, Outputs, Result, Status
-from tosip.description import Description, Field, Kind, enum_label
+from tosip.description import Description, Field, Kind, enum_label, read_only, same_value
+from tosip.pipeline.protocol import PIXEL_TYPES
 
 
 class InputsReader:
@@ -27,11 +28,7 @@ class InputsReader:
     def _typed(self, field: Field, value: Any) -> Any:
         if field.kind is Kind.ENUM:
             return _member(self._hints[field.name], value)
-        if field.kind is Kind.ARRAY:
-            array = np.asarray(value, field.dtype)
-            array.flags.writeable = False
-            return array
-        return value
+        return field.plain(value) if field.kind is Kind.ARRAY else value
 
 
 def plain_outputs(description: Description, returned: Any) -> dict[str, Any]:
@@ -65,7 +62,7 @@ def plain_outputs(description: Description, returned: Any) -> dict[str, Any]:
 
 
 def plain_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Check the attributes that `process` returned: text and numbers by name."""
+    """Check the attributes that `process` returned: text, numbers and 1-D arrays of them."""
     if not isinstance(attributes, Mapping):
         raise TypeError(f"Result.attributes: expected a mapping, got {type(attributes).__name__}")
     return {name: _plain_attribute(name, value) for name, value in attributes.items()}
@@ -81,7 +78,7 @@ def result_status(result: Result[Any]) -> Status:
 
 
 def changed_inputs(
-    description: Description, before: Inputs, after: Inputs | None, plain: dict[str, Any]
+    description: Description, before: Inputs, after: Inputs | None, plain: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return what the algorithm changed of its inputs, as plain values."""
     if after is None or after is before:
@@ -98,20 +95,35 @@ def changed_inputs(
             value = field.within_limits(getattr(after, field.name))
         except ValueError as error:
             raise ValueError(f"{type(after).__name__}.{field.name}: {error}") from None
-        if value != plain[field.name]:
+        if not same_value(value, plain[field.name]):
             changed[field.name] = value
     return changed
 
 
 def _plain_attribute(name: Any, value: Any) -> Any:
+    if not isinstance(name, str):
+        raise TypeError(f"attribute {name!r}: expected a name that is text")
+    if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.name in PIXEL_TYPES:
+        return read_only(value, value.dtype.newbyteorder("="))
     plain = value.item() if isinstance(value, np.generic) else value
     if isinstance(plain, enum.Enum):
         plain = enum_label(plain)
-    if not isinstance(name, str) or type(plain) not in (bool, int, float, str):
+    if type(plain) not in (bool, int, float, str):
         raise TypeError(
-            f"attribute {name!r}: expected bool, int, float or str, got {type(value).__name__}"
+            f"attribute {name!r}: expected bool, int, float, str or a 1-D array of numbers, "
+            f"got {_in_words(value)}"
+        )
+    if type(plain) is int and not -(2**63) <= plain < 2**64:
+        raise ValueError(
+            f"attribute {name!r}: expected an int of 64 bits, got {plain.bit_length()}"
         )
     return plain
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype}, shape {value.shape}"
+    return type(value).__name__
 
 
 def _member(cls: type[enum.Enum], label: str) -> enum.Enum:
