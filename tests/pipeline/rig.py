@@ -18,11 +18,15 @@ from typing import Any
 
 import numpy as np
 
+from tosip.pipeline.guard import GUARD
+from tosip.pipeline.jobs import Answer, Job, Program
 from tosip.pipeline.ndarray import NDArray
+from tosip.pipeline.origin import Origin
+from tosip.pipeline.parameters import Parameters
 from tosip.pipeline.plugin import Outcome, Plugin
 from tosip.pipeline.pool import Pool
 from tosip.pipeline.ports import Ports
-from tosip.pipeline.process import Program
+from tosip.pipeline.process import WorkerProcess
 
 SOURCE = '''
 import ctypes, enum, os, signal, subprocess, sys, time
@@ -75,15 +79,35 @@ def probe(folder: Path, source: str = SOURCE, **options: Any) -> Program:
     return Program("PROBE", file, None, **options)
 
 
-def frame(pool: Pool, do: str = "", *, shape: Any = (4, 5), fill: int = 1, **more: Any) -> NDArray:
-    """A frame of equal pixels, uint16."""
-    lease = pool.allocate(int(np.prod(shape)) * 2)
-    lease.view(shape, "uint16")[:] = fill
-    return NDArray(more.pop("unique_id", 7), 1234.5, shape, "uint16", lease, {"DO": do, **more})
+def frame(
+    pool: Pool,
+    do: str = "",
+    *,
+    shape: Any = (4, 5),
+    fill: int = 1,
+    dtype: str = "uint16",
+    **more: Any,
+) -> NDArray:
+    """A frame of equal pixels."""
+    lease = pool.allocate(int(np.prod(shape)) * np.dtype(dtype).itemsize)
+    lease.view(shape, dtype)[:] = fill
+    return NDArray(more.pop("unique_id", 7), 1234.5, shape, dtype, lease, {"DO": do, **more})
+
+
+async def answered(worker: WorkerProcess, array: NDArray, timeout: float = 10.0) -> Answer:
+    """Let a worker look at a frame and return its answer; raise what it came to instead."""
+    done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    params = Parameters("CAM", worker.description).take()
+    worker.submit(Job(array, params, "CAM", timeout, done.set_result))
+    answer = await done
+    if not isinstance(answer, Answer):
+        raise answer
+    return answer
 
 
 def descriptors() -> int:
     """How many files this process has open, without those of garbage."""
+    GUARD.start()  # once it is there, it stays
     gc.collect()
     return len(os.listdir("/proc/self/fd"))
 
@@ -102,6 +126,7 @@ class Rig:
     def __init__(self, plugin: Plugin, pool: Pool, ports: Ports) -> None:
         self.plugin, self.pool, self.ports = plugin, pool, ports
         self.source = ports.add("CAM")
+        self.origin = Origin()
         self.published: list[NDArray] = []
         plugin.port.listen(self.published.append)
 
@@ -126,8 +151,7 @@ class Rig:
 
     def printed(self) -> Sequence[str]:
         """The last lines that the present worker has printed; they go on to grow."""
-        worker = self.plugin.supervisor._worker
-        return worker.output.last_lines if worker else ()
+        return self.plugin.workers.printed
 
     def balanced(self) -> bool:
         """Whether every frame that came in is accounted for."""
@@ -147,4 +171,5 @@ async def plugin_rig(program: Program, **options: Any) -> AsyncIterator[Rig]:
         yield rig
     finally:
         await plugin.stop()
+        rig.published.clear()  # each holds descriptors of its memory
         pool.close()

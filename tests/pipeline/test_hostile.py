@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.rig import alive, descriptors, frame, probe, run
+from tests.pipeline.rig import alive, answered, descriptors, frame, probe, run
 from tosip.errors import ProtocolError, WorkerError
+from tosip.pipeline import protocol
+from tosip.pipeline.jobs import AlgorithmFault, Program, WorkerDied
 from tosip.pipeline.pool import Pool
-from tosip.pipeline.process import AlgorithmFault, Program, WorkerDied, WorkerProcess
+from tosip.pipeline.process import WorkerProcess
 
 # It stands where the interpreter does: `python bootstrap.py SOCKET PARENT NAME`.
 PEER = """#!{python}
@@ -20,8 +22,10 @@ sock = socket.socket(fileno=int(sys.argv[2]))
 def send(data, *descriptors):
     socket.send_fds(sock, [data], list(descriptors))
 
-def say(type_, descriptors=(), **fields):
-    send(json.dumps(dict(fields, type=type_)).encode(), *descriptors)
+def say(type_, descriptors=(), numbers=b"", **fields):
+    data = json.dumps(dict(fields, type=type_)).encode()
+    data = len(data).to_bytes(4, "little") + data
+    send(data + bytes(-len(data) % 8) * bool(numbers) + numbers, *descriptors)
 
 def field(name, kind, **more):
     return dict(dict(name=name, kind=kind, doc="d", details="", units="", precision=3, low=None,
@@ -31,16 +35,18 @@ def field(name, kind, **more):
 DESCRIPTION = dict(name="Evil", doc="d", details="", stateful=False,
     inputs=[field("count", "int", default=1)],
     outputs=[field("total", "float"), field("line", "array")])
-RESULT = dict(sequence=1, status="ok", message="", outputs=dict(total=1.0, line=[1]), params={{}},
-    attributes={{}}, image=None, seconds=0.1)
+LINE = dict(dtype="int16", count=1)
+NO_LINE = dict(dtype="int16", count=0)
+RESULT = dict(sequence=1, status="ok", message="", outputs=dict(total=1.0, line=LINE), params={{}},
+    attributes={{}}, image=None, seconds=0.1, numbers=b"\\1\\0")
 
 def hello():
-    say("hello", version=1, python="3", numpy="2")
+    say("hello", version={version}, python="3", numpy="2")
     sock.recv(100_000)
 
 def ready(description=DESCRIPTION):
     hello()
-    say("ready", description=description, code_hash="x")
+    say("ready", description=description, code_hash="x", code={{}})
     sock.recv(100_000)
 
 def answer(descriptors=(), **changes):
@@ -53,7 +59,7 @@ def memory(size):
     os.ftruncate(made, size)
     return made
 
-IMAGE = dict(shape=[10, 10], dtype="uint8")
+IMAGE = dict(number=1, shape=[10, 10], dtype="uint8")
 sock.setblocking(True)
 {body}
 """
@@ -63,14 +69,14 @@ AT_START = [
     "send(b'')",
     "sock.close(); time.sleep(60)",
     "sys.exit(0)",
-    "say('hello', version=2, python='', numpy='')",
+    "say('hello', version=1, python='', numpy='')",
     "say('stopped')",
     "say('result', **RESULT)",
     "say('failed', sequence=7, stage='', error='', traceback='')",
     "send(b'{\"type\": \"stopped\"}', *[os.open('/dev/null', 0) for _ in range(100)])",
     "say('large', bytes=100)",
     "r, w = os.pipe(); say('large', [r], bytes=100); time.sleep(60)",
-    "hello(); say('ready', description={}, code_hash='')",
+    "hello(); say('ready', description={}, code_hash='', code={})",
     "ready(dict(DESCRIPTION, inputs=[field('x', 'int', default=1, bits=10**9)]))",
     "ready(dict(DESCRIPTION, inputs=[field('x', 'float', default=10**400)]))",
     "ready(dict(DESCRIPTION, outputs=[field('x', 'array', dtype='O')]))",
@@ -87,10 +93,17 @@ AT_FRAME = [
     "answer(status='fine')",
     "answer(outputs=None)",
     "answer(outputs={})",
-    "answer(outputs=dict(total=10**400, line=[]))",
-    "answer(outputs=dict(total='1', line=[]))",
+    "answer(outputs=dict(total=10**400, line=LINE))",
+    "answer(outputs=dict(total='1', line=LINE))",
     "answer(outputs=dict(total=1.0, line=[[1], [1, 2]]))",
     "answer(outputs=dict(total=1.0, line=[10**30]))",
+    "answer(outputs=dict(total=1.0, line=NO_LINE))",
+    "answer(outputs=dict(total=1.0, line=dict(LINE, count=10**15)))",
+    "answer(outputs=dict(total=1.0, line=dict(LINE, count=-1)))",
+    "answer(outputs=dict(total=1.0, line=dict(LINE, dtype='object')))",
+    "answer(outputs=dict(total=1.0, line=dict(LINE, dtype='float64')), numbers=b'12345678')",
+    "answer(numbers=b'1' * 8)",
+    "answer(attributes=dict(A=10**30))",
     "answer(outputs=dict(total=1.0, line=eval('[' * 80 + ']' * 80)))",
     "answer(params=dict(counts=1))",
     "answer(params=dict(count=10**400))",
@@ -106,16 +119,17 @@ AT_FRAME = [
     "answer([memory(1 << 40)], image=IMAGE)",
     "answer([0], image=IMAGE)",
     "answer([os.open(__file__, os.O_RDWR)], image=IMAGE)",
-    "answer([memory(100)], image=dict(shape=[10**9, 10**9], dtype='uint8'))",
-    "answer([memory(100)], image=dict(shape='10', dtype='uint8'))",
-    "answer([memory(100)] * 4, image=dict(shape=[10], dtype='object'))",
+    "answer([memory(100)], image=dict(IMAGE, shape=[10**9, 10**9], dtype='uint8'))",
+    "answer([memory(100)], image=dict(IMAGE, shape='10'))",
+    "answer([memory(100)] * 4, image=dict(IMAGE, dtype='object'))",
     "answer([memory(100)] * 9, image=IMAGE)",
+    "answer([memory(100)], image=dict(IMAGE, number='1'))",
 ]
 
 
 def evil(folder: Path, body: str) -> Program:
     file = folder / "peer"
-    file.write_text(PEER.format(python=sys.executable, body=body))
+    file.write_text(PEER.format(python=sys.executable, body=body, version=protocol.VERSION))
     file.chmod(0o755)
     return probe(folder, interpreter=file, start_timeout=1.0, stop_timeout=0.3)
 
@@ -142,7 +156,7 @@ async def _talk(worker: WorkerProcess, pool: Pool, pids: list[int]) -> None:
     await asyncio.sleep(0)
     pids.append(worker.pid)
     await started
-    await worker.process(frame(pool), {}, "CAM", 0.5)
+    await answered(worker, frame(pool), 0.5)
 
 
 @pytest.mark.parametrize("bodies", [AT_START[::2], AT_START[1::2]], ids=["even", "odd"])
@@ -178,9 +192,9 @@ def test_answers_sent_ahead_are_not_taken_for_those_of_later_frames(tmp_path):
         body = "ready(); [say('result', **RESULT) for _ in range(10**6)]"
         worker = WorkerProcess(evil(tmp_path, body), pool, lambda: None)
         await worker.start()
-        await worker.process(frame(pool), {}, "CAM", 5.0)
-        with pytest.raises(WorkerDied, match="result: expected number 2"):
-            await worker.process(frame(pool), {}, "CAM", 5.0)
+        await answered(worker, frame(pool))
+        with pytest.raises(WorkerDied, match=r"result: expected (none without a frame|number 2)"):
+            await answered(worker, frame(pool))
         await worker.stop()
         worker.close()
 
@@ -220,10 +234,11 @@ def test_honest_answers_of_this_peer_are_taken(tmp_path):
         body = "answer([memory(100)], image=IMAGE)"
         worker = WorkerProcess(evil(tmp_path, body), pool, lambda: None)
         await worker.start()
-        message, image = await worker.process(frame(pool), {}, "CAM", 5.0)
-        assert message["outputs"] == {"total": 1.0, "line": [1]}
-        assert image is not None
-        assert image.shape == (10, 10)
+        answer = await answered(worker, frame(pool))
+        assert answer.message["outputs"]["total"] == 1.0
+        assert answer.message["outputs"]["line"].tolist() == [1]
+        assert answer.image is not None
+        assert answer.image.shape == (10, 10)
         await worker.stop()
         worker.close()
 

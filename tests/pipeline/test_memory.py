@@ -1,6 +1,8 @@
 """Frames between processes: nothing is copied, and nobody behind the driver can write."""
 
+import asyncio
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +10,8 @@ import pytest
 from tests.pipeline.rig import descriptors, frame, plugin_rig, probe, run
 from tosip.errors import ProtocolError
 from tosip.pipeline.pool import Pool
+from tosip.pipeline.protocol import PIXEL_TYPES
+from tosip.pipeline.states import WorkerState
 
 WRITE_ATTEMPTS = [
     "image.flags.writeable = True; image[0, 0] = 9",
@@ -108,6 +112,94 @@ def test_returned_image_goes_on_with_the_frames_identity(tmp_path, code):
     run(work())
 
 
+@pytest.mark.parametrize("dtype", PIXEL_TYPES)
+def test_all_types_of_pixels_go_in_and_out(tmp_path, dtype):
+    code = """
+assert (image.dtype.name, image.dtype.isnative, image.flags.writeable) == (KIND, True, False)
+result = Result(Figures(total=float(image[0, 0])), image=image * image.dtype.type(2))
+""".replace("KIND", repr(dtype))
+
+    async def work():
+        async with plugin_rig(probe(tmp_path)) as rig:
+            outcome = await rig.process(code, dtype=dtype, fill=3)
+            assert outcome.message == ""
+            assert (outcome.outputs or {})["total"] == 3
+            array = rig.published[0]
+            assert (array.dtype, array.data_type) == (dtype, PIXEL_TYPES[dtype][0])
+            assert (array.pixels == 6).all()
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    ("shape", "mode", "sizes"),
+    [
+        ((7,), "Mono", (7, 0, 0)),
+        ((4, 5), "Mono", (5, 4, 0)),
+        ((4, 5, 3), "RGB1", (5, 4, 3)),
+        ((2, 4, 5), "Mono", (5, 4, 2)),
+    ],
+)
+def test_shape_of_a_new_image_gives_its_colour_mode_and_sizes(tmp_path, shape, mode, sizes):
+    async def work():
+        async with plugin_rig(probe(tmp_path)) as rig:
+            await rig.process(f"result = Result(Figures(), image=np.ones({shape}))")
+            array = rig.published[0]
+            assert (array.shape, array.color_mode, array.sizes) == (shape, mode, sizes)
+
+    run(work())
+
+
+def test_sizes_of_colour_frames_do_not_depend_on_where_the_colours_are():
+    pool = Pool()
+    for mode, shape in {"RGB1": (4, 5, 3), "RGB2": (4, 3, 5), "RGB3": (3, 4, 5)}.items():
+        assert replace(frame(pool, shape=shape), color_mode=mode).sizes == (5, 4, 3)
+
+
+def test_image_outlives_the_worker_that_made_it(tmp_path):
+    async def work():
+        async with plugin_rig(probe(tmp_path)) as rig:
+            await rig.process("result = Result(Figures(), image=np.full((500, 500), 9))")
+            await rig.process("os._exit(1)")
+            await rig.until(lambda: rig.plugin.workers.state is WorkerState.IDLE)
+            await rig.process("result = Result(Figures(), image=np.full((500, 500), 8))")
+            assert [int(array.pixels.max()) for array in rig.published] == [9, 8]
+            rig.published.clear()
+            rig.plugin.enable(False)
+            await rig.plugin.stop()
+            assert rig.pool.figures().used_buffers == 0
+
+    run(work())
+
+
+def test_image_without_room_in_the_pool_is_counted_and_the_figures_stay(tmp_path):
+    async def work():
+        async with plugin_rig(probe(tmp_path)) as rig:
+            rig.pool.budget = 100_000
+            code = "result = Result(Figures(number=5), image=np.ones((200, 200)))"
+            outcome = await rig.process(code)
+            assert not outcome.failed
+            assert (outcome.outputs or {})["number"] == 5
+            assert rig.published == []
+            assert rig.plugin.dropped_output_arrays == 1
+            await rig.process("result = Result(Figures(), image=np.ones((10, 10)))")
+            assert len(rig.published) == 1
+
+    run(work())
+
+
+def test_leases_of_a_killed_reader_end_at_once(tmp_path):
+    async def work():
+        async with plugin_rig(probe(tmp_path)) as rig:
+            outcome = await rig.process("os.kill(os.getpid(), 9)")
+            assert outcome.failed
+            del outcome
+            rig.plugin.enable(False)
+            assert rig.pool.figures().used_buffers == 0
+
+    run(work())
+
+
 def test_image_asked_for_is_handed_over_without_a_copy(tmp_path):
     code = """
 made = self.new_image((2, 3), 'uint8')
@@ -149,7 +241,7 @@ def test_returned_images_give_their_memory_back(tmp_path):
                 await rig.process(code)
                 rig.published.clear()
             assert descriptors() <= before + 2
-            assert rig.pool.figures().buffers <= 2
+            assert rig.pool.figures().buffers <= 3  # two frames and an image
 
     run(work())
 
@@ -169,8 +261,15 @@ result = Figures(number=len(maps))
                 rig.published.clear()
                 outcome = await rig.process(count, shape=(side, side))
                 assert outcome.outputs is not None
-                assert outcome.outputs["number"] <= 2
+                assert outcome.outputs["number"] <= 3  # the oldest is forgotten meanwhile
                 del outcome
+            rig.plugin.enable(False)
+            rig.plugin.enable(True)
+            rig.published.clear()
+            rig.pool.shrink()
+            await asyncio.sleep(0)  # the worker is told
+            outcome = await rig.process(count, shape=(10, 10))
+            assert (outcome.outputs or {})["number"] == 1
 
     run(work())
 

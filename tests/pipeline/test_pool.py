@@ -10,7 +10,7 @@ import pytest
 from tests.pipeline.rig import descriptors, frame, run
 from tosip.errors import ProtocolError
 from tosip.pipeline import socketpair
-from tosip.pipeline.pool import Pool, PoolExhausted
+from tosip.pipeline.pool import Images, Pool, PoolExhausted
 
 PAGE = os.sysconf("SC_PAGESIZE")
 
@@ -139,19 +139,88 @@ def made(size: int) -> int:
     return descriptor
 
 
-def test_adopted_memory_is_sealed_and_gone_with_its_lease():
+def test_image_memory_is_sealed_and_can_be_used_again_by_its_maker():
     before = descriptors()
     pool = Pool()
-    descriptor = made(100)
-    kept = os.dup(descriptor)
-    lease = pool.adopt(descriptor, 100)
+    images = Images(pool)
+    kept = made(PAGE)
+    lease = images.lease(5, os.dup(kept), 100)
     with pytest.raises(PermissionError):
         os.ftruncate(kept, 0)
-    assert pool.figures().buffers == 1
+    assert images.spare() == []
+    del lease
+    assert images.spare() == images.spare() == [5]
+    images.told()
+    assert images.spare() == []
+    again = images.lease(5, os.dup(kept), PAGE)
+    assert pool.figures().buffers == pool.figures().used_buffers == 1
+    images.close()  # its maker has ended: readers go on
+    assert again.reading_view((PAGE,), "uint8").sum() == 0
+    del again
+    assert pool.figures().buffers == 0
+    os.close(kept)
+    assert descriptors() == before
+
+
+def test_image_that_somebody_reads_cannot_be_sent_again():
+    pool = Pool()
+    images = Images(pool)
+    kept = made(PAGE)
+    lease = images.lease(1, os.dup(kept), 100)
+    with pytest.raises(ProtocolError, match="expected memory that nobody reads"):
+        images.lease(1, os.dup(kept), 100)
+    assert pool.figures().used_buffers == 1
     del lease
     os.close(kept)
-    assert pool.figures().buffers == 0
-    assert descriptors() == before
+
+
+def test_frame_buffer_cannot_be_passed_off_as_an_image():
+    pool = Pool()
+    lease = pool.allocate(PAGE)
+    with pytest.raises(ProtocolError, match="image: expected"):
+        Images(pool).lease(1, os.dup(lease.buffer.reader), PAGE)
+
+
+def test_images_count_in_the_budget_and_give_way_when_free():
+    pool = Pool(budget=2 * PAGE)
+    images = Images(pool)
+    lease = images.lease(3, made(2 * PAGE), 2 * PAGE)
+    with pytest.raises(PoolExhausted):
+        pool.allocate(PAGE)
+    with pytest.raises(PoolExhausted):
+        images.lease(4, made(PAGE), PAGE)
+    assert images.gone() == [4]  # its maker need not keep it
+    del lease
+    frame_lease = pool.allocate(PAGE)
+    assert images.gone() == [3]
+    assert pool.figures().memory == PAGE
+    del frame_lease
+
+
+def test_driver_never_gets_memory_that_a_worker_can_write():
+    pool = Pool()
+    images = Images(pool)
+    images.lease(1, made(PAGE), PAGE)  # free at once
+    assert pool.allocate(PAGE).buffer.images is None
+    assert pool.figures().buffers == 2
+
+
+def test_what_is_not_needed_is_given_up_after_a_while_and_watchers_are_told():
+    async def work():
+        pool = Pool()
+        told = asyncio.Event()
+        pool.watch(told.set)
+        held = pool.allocate(PAGE)
+        pool.allocate(3 * PAGE)
+        pool.shrink(idle=60.0)
+        assert pool.figures().buffers == 2
+        task = asyncio.create_task(pool.shrink_when_idle(0.01))
+        await told.wait()
+        task.cancel()
+        assert pool.figures().memory == held.buffer.size == PAGE
+        pool.unwatch(told.set)
+
+    run(work())
 
 
 def sealed() -> int:
@@ -184,6 +253,6 @@ def test_unfit_memory_is_refused_and_closed(make):
     before = descriptors()
     pool = Pool()
     with pytest.raises(ProtocolError, match="image: expected"):
-        pool.adopt(make(), 100)
+        Images(pool).lease(1, make(), 100)
     assert descriptors() == before
     assert pool.figures().buffers == 0

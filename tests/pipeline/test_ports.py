@@ -1,5 +1,8 @@
 """Who listens to whom, and what cannot be wired."""
 
+import asyncio
+from collections.abc import Callable
+
 import pytest
 
 from tosip.errors import ConfigurationError
@@ -97,6 +100,50 @@ def test_gathering_from_an_unknown_port_or_itself_makes_nothing(sources):
     with pytest.raises(ConfigurationError, match=r"ALL\.NDArrayPort"):
         ports.gather("ALL", sources)
     assert ports.names() == ["CAM"]
+
+
+class Full:
+    """A listener without room until it is told to have some."""
+
+    def __init__(self) -> None:
+        self.blocked = True
+        self.on_room: list[Callable[[], None]] = []
+
+    def open(self) -> None:
+        self.blocked = False
+        for told in tuple(self.on_room):
+            told()
+
+
+def test_source_waits_until_all_listeners_have_room_even_behind_a_gathering_port():
+    async def work():
+        ports, (cam, *plugins) = nodes("CAM", "A", "B", "C")
+        ports.gather("ALL", ["CAM"])
+        full = [Full(), Full()]
+        ports.connect("A", "CAM", plugins[0].take, full[0])
+        ports.connect("B", "ALL", plugins[1].take, full[1])
+        ports.connect("C", "CAM", plugins[2].take)
+        waiting = asyncio.create_task(cam.port.room())
+        for each in full:
+            await asyncio.sleep(0)
+            assert not waiting.done()
+            each.open()
+        await waiting
+
+    asyncio.run(asyncio.wait_for(work(), 10))
+
+
+def test_rewiring_a_full_plugin_frees_the_source():
+    async def work():
+        ports, (cam, _, plugin) = nodes("CAM", "CAM2", "A")
+        full = Full()
+        ports.connect("A", "CAM", plugin.take, full)
+        waiting = asyncio.create_task(cam.port.room())
+        await asyncio.sleep(0)
+        ports.connect("A", "CAM2", plugin.take, full)
+        await waiting
+
+    asyncio.run(asyncio.wait_for(work(), 10))
 
 
 def test_name_is_given_once():

@@ -6,19 +6,19 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.pipeline.rig import SOURCE, alive, descriptors, plugin_rig, probe, run
+from tests.pipeline.rig import SOURCE, alive, descriptors, frame, plugin_rig, probe, run
 from tosip.errors import ConfigurationError
 from tosip.pipeline import supervisor
 from tosip.pipeline.states import WorkerState
 
 DEATHS = [
-    ("os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL"),
     ("ctypes.string_at(0)", "killed by SIGSEGV"),
     ("os.abort()", "killed by SIGABRT"),
     ("os._exit(3)", "exit status 3"),
@@ -31,15 +31,53 @@ DEATHS = [
 def test_death_while_busy_fails_the_frame_and_the_next_goes_to_a_new_worker(tmp_path, code, words):
     async def work():
         async with plugin_rig(probe(tmp_path, stop_timeout=0.5)) as rig:
-            first = rig.plugin.supervisor.pid
+            first = rig.plugin.workers.pid
             outcome = await rig.process(code)
             assert outcome.failed
             assert words in outcome.message
-            assert words in rig.plugin.supervisor.last_exit
+            assert words in rig.plugin.workers.last_exit
             assert not (await rig.process()).failed
-            assert rig.plugin.supervisor.restarts == 1
-            assert rig.plugin.supervisor.pid not in (0, first)
+            assert rig.plugin.workers.restarts == 1
+            assert rig.plugin.workers.pid not in (0, first)
             assert not alive(first)
+
+    run(work())
+
+
+def test_frame_whose_worker_is_killed_from_outside_is_tried_once_more(tmp_path):
+    async def work():
+        async with plugin_rig(probe(tmp_path)) as rig:
+            outcome = await rig.process("os.kill(os.getpid(), signal.SIGKILL)")
+            assert outcome.message == "worker killed by SIGKILL"
+            assert rig.plugin.counters.failed == 1
+            await rig.until(lambda: rig.plugin.workers.restarts == 2 and rig.plugin.workers.pid > 0)
+            first = rig.plugin.workers.pid
+            waiting = f"while os.getpid() == {first}: time.sleep(60)"
+            rig.source.publish(frame(rig.pool, waiting))
+            os.kill(first, signal.SIGKILL)
+            await rig.until(lambda: rig.plugin.counters.processed == 1)
+            assert rig.plugin.counters.failed == 1
+
+    run(work())
+
+
+def test_standby_takes_the_place_of_a_worker_that_ends(tmp_path):
+    slow = "import time; time.sleep(0.5)\n" + SOURCE
+
+    async def work():
+        async with plugin_rig(probe(tmp_path, slow, standby=True)) as rig:
+            await rig.until(lambda: rig.plugin.workers.standing_by == 1)
+            first = rig.plugin.workers.pid
+            before = time.monotonic()
+            assert (await rig.process("os._exit(3)")).failed
+            assert not (await rig.process()).failed
+            assert time.monotonic() - before < 0.5  # no import was waited for
+            assert rig.plugin.workers.pid not in (0, first)
+            assert rig.plugin.workers.restarts == 1
+            await rig.until(lambda: rig.plugin.workers.standing_by == 1)  # and there is another
+            second = rig.plugin.workers.pid
+        assert not alive(first)
+        assert not alive(second)
 
     run(work())
 
@@ -58,10 +96,10 @@ def test_crash_in_c_leaves_the_python_line_in_the_output(tmp_path):
 def test_death_while_idle_is_seen_without_a_frame(tmp_path):
     async def work():
         async with plugin_rig(probe(tmp_path)) as rig:
-            first = rig.plugin.supervisor.pid
+            first = rig.plugin.workers.pid
             os.kill(first, signal.SIGKILL)
-            await rig.until(lambda: rig.plugin.supervisor.restarts == 1)
-            assert rig.plugin.supervisor.last_exit == "killed by SIGKILL"
+            await rig.until(lambda: rig.plugin.workers.restarts == 1)
+            assert rig.plugin.workers.last_exit == "killed by SIGKILL"
             assert not (await rig.process()).failed
             assert rig.plugin.counters.failed == 0
 
@@ -79,10 +117,10 @@ def test_death_while_idle_is_seen_without_a_frame(tmp_path):
 def test_hang_ends_with_the_time_out(tmp_path, code):
     async def work():
         async with plugin_rig(probe(tmp_path), process_timeout=0.4) as rig:
-            first = rig.plugin.supervisor.pid
+            first = rig.plugin.workers.pid
             outcome = await rig.process(code)
             assert outcome.message == "worker no result in 0.4 s"
-            assert rig.plugin.supervisor.last_exit == "no result in 0.4 s"
+            assert rig.plugin.workers.last_exit == "no result in 0.4 s"
             assert not alive(first)
             rig.plugin.process_timeout = 10.0
             assert not (await rig.process()).failed
@@ -127,25 +165,21 @@ def test_worker_with_default_of_nan_starts_again(tmp_path):
     async def work():
         async with plugin_rig(probe(tmp_path)) as rig:
             await rig.process("os._exit(1)")
-            await rig.until(lambda: rig.plugin.supervisor.state is WorkerState.IDLE)
-            assert rig.plugin.supervisor.restarts == 1
+            await rig.until(lambda: rig.plugin.workers.state is WorkerState.IDLE)
+            assert rig.plugin.workers.restarts == 1
 
     run(work())
 
 
-def test_changed_declaration_is_refused_when_the_worker_starts_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(supervisor, "FIRST_DELAY", 0.01)
-
+def test_worker_that_starts_again_runs_the_code_that_was_good(tmp_path):
     async def work():
         async with plugin_rig(probe(tmp_path)) as rig:
-            changed = SOURCE.replace("number: int", "amount: int")
-            probe(tmp_path, changed)
+            rig.plugin.reloader.automatic = False
+            before = rig.plugin.workers.code_hash
+            probe(tmp_path, "1 / 0")
             await rig.process("os._exit(1)")
-            await rig.until(lambda: rig.plugin.supervisor.state is WorkerState.QUARANTINED)
-            assert "declares other inputs or outputs" in rig.plugin.supervisor.last_exit
-            probe(tmp_path)
-            rig.plugin.supervisor.rearm()
             assert not (await rig.process()).failed
+            assert rig.plugin.workers.code_hash == before
 
     run(work())
 
@@ -156,13 +190,13 @@ def test_failures_in_a_row_end_in_quarantine_until_rearmed(tmp_path, monkeypatch
     async def work():
         async with plugin_rig(probe(tmp_path)) as rig:
             seen: set[WorkerState] = set()
-            rig.plugin.on_change.append(lambda: seen.add(rig.plugin.supervisor.state))
+            rig.plugin.on_change.append(lambda: seen.add(rig.plugin.workers.state))
             for _ in range(supervisor.QUARANTINE_AFTER + 1):
                 await rig.process("os._exit(1)")
-            await rig.until(lambda: rig.plugin.supervisor.state is WorkerState.QUARANTINED)
-            assert rig.plugin.supervisor.pid == 0
+            await rig.until(lambda: rig.plugin.workers.state is WorkerState.QUARANTINED)
+            assert rig.plugin.workers.pid == 0
             assert {WorkerState.BACKOFF, WorkerState.STARTING, WorkerState.BUSY} <= seen
-            rig.plugin.supervisor.rearm()
+            rig.plugin.workers.rearm()
             assert not (await rig.process()).failed
             await rig.process("os._exit(1)")
             assert not (await rig.process()).failed  # counted from the start again
@@ -197,10 +231,10 @@ def test_worker_that_ignores_message_and_sigterm_is_killed(tmp_path):
     async def work():
         program = probe(tmp_path, SOURCE + STUBBORN, stop_timeout=0.3)
         async with plugin_rig(program) as rig:
-            pid = rig.plugin.supervisor.pid
+            pid = rig.plugin.workers.pid
             await rig.plugin.stop()
             assert not alive(pid)
-            assert rig.plugin.supervisor.last_exit == ""
+            assert rig.plugin.workers.last_exit == ""
 
     run(work())
 
@@ -222,7 +256,7 @@ def test_fault_in_stop_is_logged_and_ends_the_worker(tmp_path, caplog):
 
     async def work():
         async with plugin_rig(probe(tmp_path, source)) as rig:
-            pid = rig.plugin.supervisor.pid
+            pid = rig.plugin.workers.pid
         assert not alive(pid)
 
     run(work())
@@ -233,15 +267,15 @@ def test_stop_while_busy_ends_the_worker_and_accounts_for_the_frames(tmp_path):
     async def work():
         before = descriptors()
         async with plugin_rig(probe(tmp_path, stop_timeout=0.3)) as rig:
-            pid = rig.plugin.supervisor.pid
+            pid = rig.plugin.workers.pid
             frames = [asyncio.create_task(rig.process("time.sleep(60)")) for _ in range(3)]
-            await rig.until(lambda: rig.plugin.supervisor.state is WorkerState.BUSY)
+            await rig.until(lambda: rig.plugin.workers.state is WorkerState.BUSY)
             async with asyncio.timeout(5):
                 await rig.plugin.stop()
             assert not alive(pid)
             assert rig.balanced()
             assert rig.plugin.counters.dropped == 3
-            assert rig.plugin.supervisor.state is WorkerState.STOPPED
+            assert rig.plugin.workers.state is WorkerState.STOPPED
             for task in frames:
                 task.cancel()
         await asyncio.gather(*frames, return_exceptions=True)
@@ -257,9 +291,9 @@ def test_stop_while_the_worker_starts_leaves_no_process(tmp_path):
     async def work():
         async with plugin_rig(probe(tmp_path, stop_timeout=0.3)) as rig:
             probe(tmp_path, slow + SOURCE)
-            os.kill(rig.plugin.supervisor.pid, signal.SIGKILL)
-            await rig.until(lambda: rig.plugin.supervisor.state is WorkerState.STARTING)
-            pid = rig.plugin.supervisor.pid
+            os.kill(rig.plugin.workers.pid, signal.SIGKILL)
+            await rig.until(lambda: rig.plugin.workers.state is WorkerState.STARTING)
+            pid = rig.plugin.workers.pid
             await rig.plugin.stop()
             assert pid
             assert not alive(pid)

@@ -2,12 +2,16 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from tests.pipeline.rig import SOURCE, descriptors, plugin_rig, probe, run
 from tosip.algorithm import Status
-from tosip.pipeline.process import AlgorithmFault, WorkerDied
+from tosip.pipeline import protocol
+from tosip.pipeline.jobs import AlgorithmFault, WorkerDied
+from tosip.pipeline.ndarray import attribute_type
 
+EVAL = {"nan": math.nan, "array": np.array}
 RUBBISH = [
     ("result = 5", "expected the outputs or a Result, got int"),
     ("result = None", "expected the outputs or a Result, got NoneType"),
@@ -44,14 +48,14 @@ RUBBISH = [
 def test_rubbish_fails_its_frame_by_name_and_the_same_worker_goes_on(tmp_path):
     async def work():
         async with plugin_rig(probe(tmp_path)) as rig:
-            pid = rig.plugin.supervisor.pid
+            pid = rig.plugin.workers.pid
             for code, words in RUBBISH:
                 outcome = await rig.process(code)
                 assert (outcome.status, outcome.failed) == (Status.ERROR, True), code
                 assert words in outcome.message, code
                 assert outcome.outputs is None
             assert not (await rig.process()).failed
-            assert rig.plugin.supervisor.pid == pid
+            assert rig.plugin.workers.pid == pid
             assert len(rig.published) == 1
 
     run(work())
@@ -97,7 +101,8 @@ def test_outputs_may_be_a_mapping_and_numpy_scalars(tmp_path):
             code = "result = {'total': np.float32(2.5), 'number': np.int64(4), 'line': [1, 2]}"
             outputs = (await rig.process(code)).outputs
             assert outputs is not None
-            assert (outputs["total"], outputs["number"], outputs["line"]) == (2.5, 4, [1, 2])
+            assert (outputs["total"], outputs["number"]) == (2.5, 4)
+            assert (outputs["line"].tolist(), str(outputs["line"].dtype)) == ([1, 2], "int16")
             assert type(outputs["number"]) is int
 
     run(work())
@@ -167,7 +172,7 @@ def test_attributes_and_outputs_go_on_with_the_array(tmp_path):
             assert (array.unique_id, array.timestamp) == (7, 1234.5)
             found = {k: array.attributes[k] for k in ("EXTRA", "DO", "FILTER", "Total", "Status")}
             assert found == {"EXTRA": 4, "DO": "x", "FILTER": "R", "Total": 2.0, "Status": "ok"}
-            assert array.attributes["CodeHash"] == rig.plugin.supervisor.code_hash != ""
+            assert array.attributes["CodeHash"] == rig.plugin.workers.code_hash != ""
 
     run(work())
 
@@ -243,13 +248,13 @@ def test_megabytes_of_print_neither_block_nor_pile_up(tmp_path):
 def test_frame_that_no_message_can_hold_fails_alone(tmp_path):
     async def work():
         async with plugin_rig(probe(tmp_path)) as rig:
-            pid = rig.plugin.supervisor.pid
+            pid = rig.plugin.workers.pid
             outcome = await rig.process(BAD=b"bytes")
-            assert "expected values that JSON can hold" in outcome.message
+            assert "got 'BAD': bytes" in outcome.message
             huge = await rig.process(BAD="x" * (17 << 20))
             assert "expected at most" in huge.message
             assert not (await rig.process()).failed
-            assert rig.plugin.supervisor.pid == pid
+            assert rig.plugin.workers.pid == pid
 
     run(work())
 
@@ -264,6 +269,59 @@ def test_long_header_reaches_the_algorithm(tmp_path):
             assert outcome.outputs is not None
             assert outcome.outputs["number"] == 3001
             assert rig.published[0].attributes["KEY2999"] == "v" * 60
+
+    run(work())
+
+
+def test_attributes_are_those_of_the_frame_whatever_the_frames_before_had(tmp_path):
+    frames: list[dict[str, object]] = [
+        {"A": 1, "B": "text", "C": 0.0, "D": math.nan},
+        {"A": True, "B": "text", "C": -0.0, "D": math.nan},
+        {"A": 1.0, "B": "other", "E": np.arange(3)},
+        {"A": 1.0, "B": "other", "E": np.arange(3) + 1},
+        {},
+        {"B": "other"},
+    ]
+    code = "result = Result(Figures(), message=repr({**attributes, 'DO': 0}))"
+
+    async def work():
+        async with plugin_rig(probe(tmp_path)) as rig:
+            for attributes in frames:
+                for _ in range(2):
+                    outcome = await rig.process(code, **attributes)
+                    given = sorted(({"DO": 0, **attributes}).items())
+                    assert sorted(eval(outcome.message, EVAL).items()).__repr__() == repr(given)
+
+    run(work())
+
+
+def test_arrays_in_attributes_reach_the_algorithm_and_go_on(tmp_path):
+    code = """
+assert not attributes['FLAT'].flags.writeable
+assert attributes['FLAT'].dtype == np.float32
+result = Result(Figures(), attributes={'DARK': attributes['FLAT'][::2].astype('>i4')})
+"""
+    flat = np.arange(300_000, dtype="float32")
+
+    async def work():
+        async with plugin_rig(probe(tmp_path)) as rig:
+            outcome = await rig.process(code, FLAT=flat)
+            assert outcome.message == ""
+            dark = rig.published[0].attributes["DARK"]
+            assert np.array_equal(dark, flat[::2])
+            assert attribute_type(dark) == "Int32"
+
+    run(work())
+
+
+def test_worker_refuses_an_ioc_of_another_version(tmp_path, monkeypatch):
+    monkeypatch.setattr(protocol, "VERSION", 1)
+    monkeypatch.setattr(protocol, "check_version", lambda message: None)
+
+    async def work():
+        with pytest.raises(RuntimeError, match=r"exit status 1: .*expected version 2, got 1"):
+            async with plugin_rig(probe(tmp_path)):
+                pass
 
     run(work())
 

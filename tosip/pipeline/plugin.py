@@ -1,29 +1,34 @@
-"""A plugin: a queue, a supervised algorithm, and a port for the arrays that come out.
+"""A plugin: a queue, supervised workers that run the algorithm, and a port for what comes out.
 
 Every array that is handed in ends in exactly one count: received = processed + failed + dropped +
 queued + in process, at every moment. Nobody upstream waits for a plugin.
 """
 
 import asyncio
-import contextlib
+import functools
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from tosip import names
 from tosip.algorithm import Status
-from tosip.description import Description, Kind
+from tosip.description import Description
 from tosip.errors import ConfigurationError, ProtocolError, WorkerError
+from tosip.pipeline.failure import Failure, failure_of
+from tosip.pipeline.freshness import Freshness
+from tosip.pipeline.jobs import AlgorithmFault, Answer, Job, Program, WorkerDied
 from tosip.pipeline.ndarray import AttributeValue, NDArray
 from tosip.pipeline.parameters import Parameters
 from tosip.pipeline.pool import Pool
 from tosip.pipeline.ports import Port, Ports
-from tosip.pipeline.process import AlgorithmFault, Program
-from tosip.pipeline.protocol import Message
+from tosip.pipeline.process import WorkerProcess
 from tosip.pipeline.queues import Entry, FrameQueue, Policy
-from tosip.pipeline.supervisor import Supervisor
+from tosip.pipeline.reload import Reloader
+from tosip.pipeline.sorting import Sorter, SortMode
+from tosip.pipeline.throttle import Throttle
+from tosip.pipeline.workers import Workers
 
 log = logging.getLogger(__name__)
 
@@ -56,12 +61,28 @@ class Outcome:
     latency: float
     seconds: float
 
+    @property
+    def good(self) -> bool:
+        """Whether there are new outputs to believe."""
+        return not self.failed and self.outputs is not None and self.status is not Status.SKIP
+
+
+@dataclass(frozen=True, eq=False)
+class _Done:
+    """An outcome on its way out, with the array for the plugins behind if there is one."""
+
+    received: float
+    outcome: Outcome
+    result: NDArray | None = None
+
 
 class Plugin:
     """One plugin of an IOC: make it, `start` it, `connect` it to a port; `stop` ends it.
 
     `on_outcome` and `on_change` are lists of functions to call, on the event loop, after every
-    frame and after every change of state.
+    frame and after every change of state; `on_failure` those for frames whose algorithm raised or
+    whose worker died, not for results that tell an error; `on_stale` those for when no good result
+    has come for `max_age` seconds (0: never).
     """
 
     def __init__(
@@ -73,9 +94,12 @@ class Plugin:
         queue_size: int = 20,
         policy: Policy = Policy.DROP_NEWEST,
         process_timeout: float = 10.0,
+        threads: int = 1,
+        max_age: float = 0.0,
     ) -> None:
         self.name = program.name
         self.program = program
+        self.pool = pool
         self.port: Port = ports.add(program.name)
         self.queue = FrameQueue(queue_size, policy)
         self.counters = Counters()
@@ -85,19 +109,33 @@ class Plugin:
         # areaDetector's counters, which operators reset; `counters` always balance.
         self.array_counter = 0
         self.dropped_arrays = 0
+        self.dropped_output_arrays = 0
         self.last_outcome: Outcome | None = None
         self.on_outcome: list[Callable[[Outcome], None]] = []
         self.on_change: list[Callable[[], None]] = []
-        self.supervisor = Supervisor(program, pool, self._changed)
+        self.on_failure: list[Callable[[Failure], None]] = []
+        self.on_stale: list[Callable[[], None]] = []
+        self.freshness = Freshness(max_age, self._got_stale)
+        self.bundle_count = 0  # whoever keeps failed frames tells by `kept_bundles`
+        self.last_bundle = ""
+        self.workers = Workers(program, pool, self._changed, self._hand_out)
+        self.reloader = Reloader(program.file, self.workers, self._try_out, self._changed)
         self.params = Parameters(self.name, Description("", ""))
+        self.staging = False
+        self.sorter: Sorter[_Done] = Sorter()
+        self.throttle = Throttle()
+        self._threads = threads
+        self._found: list[tuple[str, str]] = []  # attributes, and the outputs that give them
         self._ports = ports
-        self._task: asyncio.Task[None] | None = None
+        self._running = False
         self._last_taken = -1e9
+        self._overdue: asyncio.TimerHandle | None = None
+        self.port.on_room.append(self._hand_out)
 
     @property
     def description(self) -> Description:
         """What the algorithm declares; known after `start`."""
-        return self.supervisor.description
+        return self.workers.description
 
     @property
     def source(self) -> str:
@@ -105,47 +143,81 @@ class Plugin:
         return self._ports.source(self.name)
 
     async def start(self) -> Description:
-        """Start the worker and the work; what is wrong with the algorithm comes through."""
-        description = await self.supervisor.start()
+        """Start the workers; what is wrong with the algorithm comes through.
+
+        ConfigurationError if the machine does not have what the limits name.
+        """
+        self.program.limits.check(self.name)
+        description = await self.workers.start()
+        self.reloader.start()
         self.params = Parameters(self.name, description)
-        self._task = asyncio.create_task(self._work(), name=f"plugin {self.name}")
+        self.workers.resize(self._threads)
+        self._found = [(names.pascal_case(field.name), field.name) for field in description.outputs]
+        self._running = True
         return description
 
     async def stop(self) -> None:
-        """End the work and the worker; arrays that wait are dropped."""
-        if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-        self._drop(self.queue.clear())
-        await self.supervisor.stop()
+        """End the work and the workers.
+
+        Frames in process have a moment to finish; those that wait are dropped.
+        """
+        self._running = False
+        await self.reloader.stop()
+        # Counted first: whoever is told that there is room sees counters that balance.
+        self.counters.dropped += len(self.queue)
+        self._dropped(self.queue.clear())
+        await self.workers.stop()
+        self._sort(self.sorter.flush)
+        self.freshness.stop()
+        self._stop_waiting()
+
+    @property
+    def max_age(self) -> float:
+        """Seconds after which the last good result is too old; 0: it never is."""
+        return self.freshness.limit
+
+    @max_age.setter
+    def max_age(self, seconds: float) -> None:
+        self.freshness.limit = seconds
+
+    def _got_stale(self) -> None:
+        log.warning("%s: no good result for %g s", self.name, self.max_age)
+        for listener in tuple(self.on_stale):
+            self._call(listener)
+        self._changed()
 
     def connect(self, source: str) -> None:
         """Take arrays from the port `source` from now on; ConfigurationError if that cannot be."""
-        self._ports.connect(self.name, source, self.receive)
+        self._ports.connect(self.name, source, self.receive, self.queue)
         self._changed()
 
     def receive(self, array: NDArray) -> None:
         """Take one array; returns at once."""
-        if not self.enabled:
+        if not self.enabled or not self._running:
             return
         now = time.monotonic()
         if now - self._last_taken < self.min_callback_time:
             return  # as in areaDetector: not dropped, never taken
         self._last_taken = now
         self.counters.received += 1
-        self._drop(self.queue.put(array))
-
-    def _drop(self, count: int) -> None:
-        if count:
-            self.counters.dropped += count
-            self.dropped_arrays += count
+        array.origin.taken()
+        entry, dropped = self.queue.put(array)
+        self.counters.dropped += len(dropped) + (entry is None)
+        if entry is None:
+            self.dropped_arrays += 1
+            array.origin.done()
             self._changed()
+        self._dropped(dropped)
+        self._hand_out()
 
-    async def receive_when_room(self, array: NDArray) -> None:
-        """Take one array as soon as the queue has room for it: for files, of which none is lost."""
-        await self.queue.room()
-        self.receive(array)
+    def _dropped(self, entries: Sequence[Entry]) -> None:
+        """Let go of entries that `counters` has as dropped."""
+        for entry in entries:
+            self.dropped_arrays += 1
+            entry.array.origin.done()
+            self._sort(self.sorter.skip, entry.number)
+        if entries:
+            self._changed()
 
     def enable(self, enabled: bool) -> None:
         """Take arrays, or none; the queue is left to drain."""
@@ -154,91 +226,220 @@ class Plugin:
             self.last_outcome = None  # or its array would stay leased
         self._changed()
 
+    def write(self, name: str, value: Any) -> Any:
+        """Set an input as an operator does: at once, or with `staging` when `params.apply` comes.
+
+        Returns the plain value; ParameterError as `Parameters.set`.
+        """
+        plain = (self.params.stage if self.staging else self.params.set)(name, value)
+        self._changed()
+        return plain
+
+    def stage_changes(self, staging: bool) -> None:
+        """Let inputs wait for `apply`, or not any more: what waits then is given up."""
+        self.staging = staging
+        if not staging:
+            self.params.discard()
+        self._changed()
+
+    def apply(self) -> None:
+        """Put all staged values of inputs in force together."""
+        self.params.apply()
+        self._changed()
+
+    async def _try_out(self, candidate: WorkerProcess) -> None:
+        """Let newer code look at the last frame; what it makes of it is nobody's.
+
+        AlgorithmFault or WorkerDied if it fails.
+        """
+        if self.last_outcome is None:
+            return
+        done: asyncio.Future[Answer | WorkerError | None]
+        done = asyncio.get_running_loop().create_future()
+        array, params = self.last_outcome.array, self.params.current
+
+        def finish(answer: Answer | WorkerError | None) -> None:
+            if not done.done():  # the reload may have been given up
+                done.set_result(answer)
+
+        candidate.submit(Job(array, params, self.source, self.process_timeout, finish))
+        answer = await done
+        if isinstance(answer, WorkerError):
+            raise answer
+
     def process_again(self) -> None:
         """Process the last array once more, for example after a parameter has changed."""
         if self.last_outcome is None:
             raise ConfigurationError(f"{self.name}.ProcessPlugin: expected a last array, got none")
         self.receive(self.last_outcome.array)
 
-    async def _work(self) -> None:
-        while True:
-            # In a method of its own: variables that outlive the frame would keep it leased.
-            await self._handle(await self.queue.get())
-            # A quick worker may have answered before it was waited for: let others run too.
-            await asyncio.sleep(0)
+    def set_sorting(
+        self,
+        *,
+        mode: SortMode | None = None,
+        time: float | None = None,
+        size: int | None = None,
+    ) -> None:
+        """Change how the order is restored; None leaves a setting as it is."""
+        self.sorter.mode = self.sorter.mode if mode is None else mode
+        self.sorter.time = self.sorter.time if time is None else time
+        self.sorter.size = self.sorter.size if size is None else size
+        self._let_overdue_go()
 
-    async def _handle(self, entry: Entry) -> None:
-        self.counters.in_process += 1
+    def _hand_out(self) -> None:
+        """Give waiting arrays to workers that can take them."""
+        while self._running and len(self.queue) and not self.port.blocked:
+            supervisor = self.workers.free(self.params.current)
+            if supervisor is None:
+                return
+            self.counters.in_process += 1
+            entry = self.queue.take()
+            job = Job(
+                entry.array,
+                self.params.take(),
+                self.source,
+                self.process_timeout,
+                functools.partial(self._done, entry),
+            )
+            try:
+                supervisor.submit(job)
+            except ProtocolError as error:  # no worker has seen it
+                self._done(entry, error)
+
+    def _done(self, entry: Entry, answer: Answer | WorkerError | ProtocolError | None) -> None:
+        if answer is None:
+            self._look_again(entry)
+            return
+        if isinstance(answer, WorkerDied) and answer.from_outside and not entry.tries:
+            self._look_again(replace(entry, tries=1))
+            return
         try:
-            outcome, result = await self._process(entry)
-        except asyncio.CancelledError:
-            self.counters.in_process -= 1
-            self._drop(1)
-            raise
+            done = self._read(entry, answer)
+        except Exception as error:
+            log.exception("%s: frame %d", self.name, entry.array.unique_id)
+            done = self._failed(entry, f"a fault of TOSIP: {error!r}")
         self.counters.in_process -= 1
-        if outcome.failed:
+        if done.outcome.failed:
             self.counters.failed += 1
         else:
             self.counters.processed += 1
             self.array_counter += 1
-        self.last_outcome = outcome
-        for listener in tuple(self.on_outcome):
-            self._call(listener, outcome)
+        # Before anything else: the worker can be at the next frame while this one is published.
+        self._hand_out()
+        if isinstance(answer, WorkerError):
+            self._tell_failure(entry.array, answer)
+        self._sort(self.sorter.put, entry.number, done, time.monotonic())
+        if self.sorter.mode is SortMode.SORTED:
+            self._changed()  # it may be held: SortFree
+
+    def _tell_failure(self, array: NDArray, error: WorkerError) -> None:
+        failure = failure_of(array, self.program, error) if self.on_failure else None
+        if failure:
+            for listener in tuple(self.on_failure):
+                self._call(listener, failure)
+
+    def kept_bundles(self, count: int, last: str) -> None:
+        """Know how many failed frames are kept, and under which name the last one."""
+        self.bundle_count, self.last_bundle = count, last
         self._changed()
-        if result is not None:
-            self.port.publish(result)
 
-    async def _process(self, entry: Entry) -> tuple[Outcome, NDArray | None]:
-        array = entry.array
-        outcome = Outcome(array, Status.ERROR, "", None, True, 0.0, 0.0)
-        result = None
-        try:
-            message, image = await self.supervisor.process(
-                array, self.params.take(), self.source, self.process_timeout
-            )
-            outcome = self._outcome(array, message)
-            result = None if outcome.failed else self._result(outcome, message, image)
-        except AlgorithmFault as fault:
-            self._warn(array, str(fault))
-            outcome = replace(outcome, message=fault.traceback)
-        except WorkerError as error:
-            self._warn(array, f"worker {error}")
-            outcome = replace(outcome, message=f"worker {error}")
-        except ProtocolError as error:  # the worker has not seen it
-            self._warn(array, str(error))
-            outcome = replace(outcome, message=str(error))
-        except Exception as error:
-            log.exception("%s: frame %d", self.name, array.unique_id)
-            outcome = replace(outcome, message=f"a fault of TOSIP: {error!r}")
-        return replace(outcome, latency=time.monotonic() - entry.received), result
+    def _look_again(self, entry: Entry) -> None:
+        """Give an array to the next worker: it was not the array's fault, or nobody saw it."""
+        self.counters.in_process -= 1
+        if self._running:
+            self.queue.put_back(entry)
+            self._hand_out()
+        else:
+            self.counters.dropped += 1
+            self._dropped([entry])
 
-    def _warn(self, array: NDArray, text: str) -> None:
+    def _read(self, entry: Entry, answer: Answer | WorkerError | ProtocolError) -> _Done:
+        if isinstance(answer, Answer):
+            return self._answered(entry, answer)
         # Text, not the error: one that a log keeps would keep the frame's memory.
-        log.warning("%s: frame %d: %s", self.name, array.unique_id, text)
+        text = f"worker {answer}" if isinstance(answer, WorkerDied) else str(answer)
+        log.warning("%s: frame %d: %s", self.name, entry.array.unique_id, text)
+        if isinstance(answer, AlgorithmFault):
+            text = answer.traceback
+        return self._failed(entry, text)
 
-    def _outcome(self, array: NDArray, message: Message) -> Outcome:
-        for name, value in message["params"].items():
-            self.params.set(name, value)
+    def _failed(self, entry: Entry, text: str) -> _Done:
+        latency = time.monotonic() - entry.received
+        outcome = Outcome(entry.array, Status.ERROR, text, None, True, latency, 0.0)
+        return _Done(entry.received, outcome)
+
+    def _answered(self, entry: Entry, answer: Answer) -> _Done:
+        message, array = answer.message, entry.array
+        if message["params"]:
+            self.params.update(message["params"])
         status = Status(message["status"])
-        return Outcome(
+        outcome = Outcome(
             array,
             status,
             message["message"],
             message["outputs"],
             status is Status.ERROR,
-            0.0,
+            time.monotonic() - entry.received,
             message["seconds"],
         )
+        if answer.refused:
+            log.warning("%s: frame %d: image: %s", self.name, array.unique_id, answer.refused)
+            self.dropped_output_arrays += 1
+        if outcome.failed or answer.refused or not self.port.heard:
+            return _Done(entry.received, outcome)
+        return _Done(entry.received, outcome, self._result(array, status, answer))
 
-    def _result(self, outcome: Outcome, message: Message, image: NDArray | None) -> NDArray:
+    def _result(self, array: NDArray, status: Status, answer: Answer) -> NDArray:
         """Make the array for the plugins behind: they see what was found as attributes."""
+        message = answer.message
         found: dict[str, AttributeValue] = {}
-        for field in self.description.outputs:
-            if outcome.outputs is not None and field.kind is not Kind.ARRAY:
-                found[names.pascal_case(field.name)] = outcome.outputs[field.name]
-        found["Status"] = outcome.status.value
-        found["CodeHash"] = self.supervisor.code_hash
-        return (image or outcome.array).with_attributes({**found, **message["attributes"]})
+        if message["outputs"] is not None:
+            found |= {attribute: message["outputs"][name] for attribute, name in self._found}
+        found["Status"] = status.value
+        found["CodeHash"] = self.workers.code_hash
+        return (answer.image or array).with_attributes({**found, **message["attributes"]})
+
+    def _sort(self, change: Callable[..., list[_Done]], *arguments: Any) -> None:
+        """Let out what comes next in order after a change of the sorter."""
+        for done in change(*arguments):
+            self._come_out(done)
+        due = self.sorter.due()
+        if due is not None and self._overdue is None:
+            loop = asyncio.get_running_loop()
+            self._overdue = loop.call_later(due - time.monotonic(), self._let_overdue_go)
+
+    def _let_overdue_go(self) -> None:
+        self._stop_waiting()
+        if self.sorter.mode is SortMode.UNSORTED:
+            self._sort(self.sorter.flush)
+        self._sort(self.sorter.overdue, time.monotonic())
+        self._changed()
+
+    def _stop_waiting(self) -> None:
+        if self._overdue:
+            self._overdue.cancel()
+        self._overdue = None
+
+    def _come_out(self, done: _Done) -> None:
+        outcome = done.outcome
+        if self.sorter.mode is SortMode.SORTED:  # it may have waited for others
+            outcome = replace(outcome, latency=time.monotonic() - done.received)
+        self.last_outcome = outcome if self.enabled else None
+        if outcome.good:
+            self.freshness.renew()
+        for listener in tuple(self.on_outcome):
+            self._call(listener, outcome)
+        self._changed()
+        if done.result is not None:
+            self._publish(done.result)
+        outcome.array.origin.done()
+
+    def _publish(self, result: NDArray) -> None:
+        if self.throttle.take(result.size, time.monotonic()):
+            self.port.publish(result)
+        else:
+            self.dropped_output_arrays += 1
+            self._changed()
 
     def _changed(self) -> None:
         for listener in tuple(self.on_change):

@@ -1,10 +1,13 @@
 """Named ports, and who listens to whom.
 
 A port hands every array to each of its listeners in turn. A listener only puts it into its own
-queue: no listener can delay the source or another listener.
+queue: no listener can delay the source or another listener. A source that must lose nothing looks
+whether its port is `blocked` before it makes the next array.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from tosip.errors import ConfigurationError
 from tosip.pipeline.ndarray import NDArray
@@ -12,25 +15,69 @@ from tosip.pipeline.ndarray import NDArray
 Listener = Callable[[NDArray], None]
 
 
+class Room(Protocol):
+    """What tells whether there is room behind a listener: a queue, or the next port."""
+
+    on_room: list[Callable[[], None]]
+
+    @property
+    def blocked(self) -> bool:
+        """Whether whoever publishes has to wait."""
+
+
 class Port:
-    """Where arrays come out of a driver or a plugin."""
+    """Where arrays come out of a driver or a plugin.
+
+    `on_room` is a list of functions to call when a blocked port may be blocked no more.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._listeners: list[Listener] = []
+        self.on_room: list[Callable[[], None]] = []
+        self._listeners: list[tuple[Listener, Room | None]] = []
 
     def publish(self, array: NDArray) -> None:
         """Hand `array` to everyone who listens."""
-        for listener in tuple(self._listeners):
+        for listener, _ in tuple(self._listeners):
             listener(array)
 
-    def listen(self, listener: Listener) -> None:
-        """Call `listener` with every array from now on."""
-        self._listeners.append(listener)
+    def listen(self, listener: Listener, room: Room | None = None) -> None:
+        """Call `listener` with every array from now on; without `room` it always has some."""
+        self._listeners.append((listener, room))
+        if room is not None:
+            room.on_room.append(self._tell_room)
 
     def unlisten(self, listener: Listener) -> None:
         """Undo `listen`."""
-        self._listeners.remove(listener)
+        index = [listening for listening, _ in self._listeners].index(listener)
+        _, room = self._listeners.pop(index)
+        if room is not None:
+            room.on_room.remove(self._tell_room)
+        self._tell_room()
+
+    @property
+    def heard(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._listeners)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether a listener that must not lose anything has no room."""
+        return any(room.blocked for _, room in self._listeners if room is not None)
+
+    async def room(self) -> None:
+        """Wait until the port is not blocked."""
+        while self.blocked:
+            changed = asyncio.Event()
+            self.on_room.append(changed.set)
+            try:
+                await changed.wait()
+            finally:
+                self.on_room.remove(changed.set)
+
+    def _tell_room(self) -> None:
+        for told in tuple(self.on_room):
+            told()
 
 
 class Ports:
@@ -53,10 +100,10 @@ class Ports:
         port = self.add(name)
         self._sources[name] = tuple(found)
         for source in found.values():
-            source.listen(port.publish)
+            source.listen(port.publish, port)
         return port
 
-    def connect(self, name: str, source: str, listener: Listener) -> None:
+    def connect(self, name: str, source: str, listener: Listener, room: Room | None = None) -> None:
         """Let the plugin of port `name` listen to `source`, and to nothing else.
 
         ConfigurationError if there is no such port or if the arrays would run in a circle.
@@ -70,7 +117,7 @@ class Ports:
         for previous in self._sources.get(name, ()):
             self._ports[previous].unlisten(listener)
         self._sources[name] = (source,)
-        port.listen(listener)
+        port.listen(listener, room)
 
     def source(self, name: str) -> str:
         """Name the port that the plugin of port `name` listens to; empty if none."""

@@ -1,362 +1,438 @@
-"""One worker process: started by exec, talked to over a socket, stopped by a ladder of means.
+"""One worker process that has loaded an algorithm, and the conversation with it.
 
-The process runs in a session of its own, so that a signal to the group reaches whatever the user's
-code has started and a Ctrl-C in the IOC's terminal reaches nothing of it. Its end is seen through
-a pidfd on the event loop: no thread waits for it.
+A frame is submitted and its answer comes by a call on the event loop, with no task in between. A
+worker whose frames take next to no time is given one ahead, so that neither side waits for the
+other; not so a slow one, whose next frame shall have the newest parameters.
 """
 
 import asyncio
-import contextlib
 import logging
-import os
-import signal
-import socket
-import subprocess
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from tosip.description import Description
-from tosip.errors import ProtocolError, WorkerError
+from tosip.errors import ProtocolError
 from tosip.pipeline import protocol, socketpair
+from tosip.pipeline.channel import Channel
+from tosip.pipeline.child import Child
+from tosip.pipeline.jobs import AlgorithmFault, Answer, Circumstances, Job, Program, WorkerDied
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.output import Output
-from tosip.pipeline.pool import Pool
+from tosip.pipeline.parameters import ParameterSet
+from tosip.pipeline.pool import Images, Pool, PoolExhausted
+from tosip.pipeline.resources import Household
 from tosip.pipeline.results import check_result
 
 LONGEST_WORDS = 16 * 1024
+LARGEST_IMAGE = 1 << 40  # bytes; the pool's budget is for the pool to keep
+QUICK = 0.005  # s; a frame is sent ahead to a worker whose last one took less
 
 log = logging.getLogger(__name__)
-
-_BOOTSTRAP = Path(__file__).with_name("worker") / "bootstrap.py"
-
-
-@dataclass(frozen=True)
-class Program:
-    """What a worker runs: a class in a file, in an interpreter. `name` is for people."""
-
-    name: str
-    file: Path
-    class_name: str | None
-    interpreter: Path
-    start_timeout: float = 60.0
-    stop_timeout: float = 2.0
-
-
-class AlgorithmFault(WorkerError):
-    """The user's code raised; `traceback` is what Python says about it."""
-
-    def __init__(self, stage: str, error: str, traceback: str) -> None:
-        super().__init__(error)
-        self.stage = stage
-        self.traceback = traceback
-
-
-class WorkerDied(WorkerError):
-    """The process ended, or had to be ended, before it answered; the text says how, in words."""
 
 
 class WorkerProcess:
     """A child process that has loaded an algorithm.
 
+    `on_exit` is called when it has ended, before its jobs are told so; `on_answer` after each
+    answer, when the job has been told.
+
     Usage::
 
-        worker = WorkerProcess(program, pool)
+        worker = WorkerProcess(program, pool, on_exit)
         description = await worker.start()
-        reply, image = await worker.process(array, params, timeout=10.0)
+        worker.submit(Job(array, params, port, timeout, done))
         await worker.stop()
+        worker.close()
     """
 
-    def __init__(self, program: Program, pool: Pool, on_exit: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        program: Program,
+        pool: Pool,
+        on_exit: Callable[[], None],
+        on_answer: Callable[[], None] = lambda: None,
+        household: Household | None = None,
+    ) -> None:
         self.program = program
+        household = household or Household(program.name)
+        self._child = Child(program, household, self._ended, self._exited)
         self.description = Description("", "")
         self.code_hash = ""
-        self.output = Output(program.name)
-        self.exit_words = ""
+        self.code: Mapping[str, Any] = {}
+        self.python = ""
+        self.numpy = ""
         self._pool = pool
+        self._images = Images(pool)
         self._on_exit = on_exit
+        self._on_answer = on_answer
         self._known: set[int] = set()
+        self._params: ParameterSet | None = None
+        self._attributes: Mapping[str, Any] = {}
         self._sequence = 0
-        self._process: subprocess.Popen[bytes] | None = None
-        self._socket: socket.socket | None = None
-        self._exited = asyncio.Event()
-        self._wake: asyncio.Future[None] | None = None
-        self._verdict = ""
+        self._jobs: deque[Job] = deque()
+        self._seconds = QUICK
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._channel: Channel | None = None
+        self._asked: tuple[str, asyncio.Future[protocol.Message]] | None = None
+        self._timed_out = False
+        self._stopping = False
 
     @property
     def pid(self) -> int:
         """The process's number, 0 when there is none."""
-        return self._process.pid if self._process and not self._exited.is_set() else 0
+        return self._child.pid
 
-    async def start(self, *, run: bool = True) -> Description:
+    @property
+    def output(self) -> Output:
+        """What the process prints."""
+        return self._child.output
+
+    @property
+    def exit_words(self) -> str:
+        """How the process ended, in words; empty while it runs."""
+        return self._child.exit_words
+
+    @property
+    def busy(self) -> bool:
+        """Whether it has frames to look at."""
+        return bool(self._jobs)
+
+    async def start(
+        self, *, run: bool = True, code: Mapping[str, Any] | None = None
+    ) -> Description:
         """Start the process and load the algorithm; with `run` false only read its declaration.
 
+        `code` is that of another worker, to be run whatever the files hold by now.
         AlgorithmFault when the user's code raises, WorkerDied when the process ends, ProtocolError
         when it does not say what was agreed.
         """
         try:
-            self._spawn()
+            channel = self._spawn()
             async with asyncio.timeout(self.program.start_timeout):
-                protocol.check_version(await self._answer("hello"))
-                await self._send(
-                    (),
+                hello = await self._expected(channel, "hello")
+                protocol.check_version(hello)
+                self.python, self.numpy = hello["python"][:40], hello["numpy"][:40]
+                channel.send(
                     "load",
                     version=protocol.VERSION,
                     file=str(self.program.file),
                     **{"class": self.program.class_name},
                     start=run,
+                    code=dict(code or {}),
                 )
-                ready = await self._answer("ready")
+                ready = await self._expected(channel, "ready")
                 self.description = Description.from_plain(ready["description"])
         except TimeoutError:
-            await self.kill(f"not ready in {self.program.start_timeout:g} s")
+            await self._child.kill(f"not ready in {self.program.start_timeout:g} s")
             raise WorkerDied(self.exit_words) from None
         except (ProtocolError, AlgorithmFault) as error:
-            await self.kill(str(error))
+            await self._child.kill(str(error))
             raise
         except OSError as error:
-            await self.kill(f"could not start: {error.strerror or error}")
+            await self._child.kill(f"could not start: {error.strerror or error}")
             raise WorkerDied(self.exit_words) from error
         except WorkerDied as error:
             said = f": {self.output.last_lines[-1]}" if self.output.last_lines else ""
             raise WorkerDied(f"{error}{said}") from None
         self.code_hash = ready["code_hash"][:64]
+        self.code = ready["code"]
+        channel.listen(self._hear, self._fault)
+        self._pool.watch(self._forget)
         return self.description
 
-    async def process(
-        self, array: NDArray, params: Mapping[str, Any], port: str, timeout: float
-    ) -> tuple[protocol.Message, NDArray | None]:
-        """Let the algorithm look at one frame; return its answer and the image it made, if any.
+    async def _expected(self, channel: Channel, type_: str) -> protocol.Message:
+        message, descriptors = await channel.message()
+        socketpair.close(descriptors)
+        if message is None:
+            if not await self._child.exits_within(self.program.stop_timeout):
+                await self._child.kill("closed its connection")
+            raise WorkerDied(self.exit_words)
+        _check_type(message, type_, None)
+        return message
 
-        AlgorithmFault when it raised (the process lives on); WorkerDied when the process ended, did
-        not answer in `timeout` seconds, or answered rubbish (it is killed then). ProtocolError when
-        the frame cannot be sent: the process has not seen it.
+    def can_take(self, params: ParameterSet) -> bool:
+        """Whether a frame with these parameters may be submitted now."""
+        if self._child.verdict or self._stopping or self._asked or not self.pid:
+            return False
+        # What the worker's own answer changes of its parameters must not be undone: it keeps its
+        # set from frame to frame, and another is sent only when it has nothing in hand.
+        ahead = len(self._jobs) == 1 and self._seconds < QUICK and params is self._params
+        return not self._jobs or ahead
+
+    def submit(self, job: Job) -> None:
+        """Let the algorithm look at a frame, if `can_take` says so; the answer goes to `job.done`.
+
+        ProtocolError when the frame cannot be sent: the process has not seen it.
         """
-        self._sequence += 1
-        sent = False
-        try:
-            async with asyncio.timeout(timeout):
-                await self._send_frame(array, self._frame(array, params, port))
-                sent = True
-                message, descriptors = await self._receive()
-            try:
-                self._expect(message, "result", self._sequence)
-                message = check_result(self.description, message)
-                return message, self._image(array, message["image"], descriptors)
-            finally:
-                socketpair.close(descriptors)
-        except TimeoutError:
-            await self.kill(f"no result in {timeout:g} s")
-        except ProtocolError as error:
-            if not sent:
-                raise
-            await self.kill(str(error))
-        except OSError as error:
-            await self.kill(f"lost its connection: {error}")
-        raise WorkerDied(self.exit_words)
-
-    async def stop(self) -> None:
-        """Ask, then terminate, then kill; each has `stop_timeout` seconds."""
-        if self._process is None or self._exited.is_set():
-            return
-        with contextlib.suppress(OSError, ProtocolError, WorkerDied):
-            async with asyncio.timeout(self.program.stop_timeout):
-                await self._ask_to_stop()
-                await self._exited.wait()
-                return
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            self._signal(number)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.program.stop_timeout):
-                    await self._exited.wait()
-                    return
-
-    async def _ask_to_stop(self) -> None:
-        await self._send((), "stop")
-        message = None
-        while message is None or message.type != "stopped":
-            message, descriptors = await self._receive()
-            socketpair.close(descriptors)
-            if message.type == "failed" and message["stage"] == "stop":
-                text = message["traceback"][-LONGEST_WORDS:]
-                log.warning("%s: stop: %s", self.program.name, text)
-                return
-            await asyncio.sleep(0)  # a flood of messages must not keep the time-out from passing
-
-    async def kill(self, verdict: str) -> None:
-        """End the process at once; `verdict` tells why, in words."""
-        if self._process is None:
-            self._exited.set()
-        if not self._exited.is_set():
-            self._verdict = verdict
-            self._signal(signal.SIGKILL)
-            await self._exited.wait()
-        self.exit_words = self.exit_words or verdict
-
-    def close(self) -> None:
-        """Close what belongs to a process that has ended, or was never started."""
-        if self._process is None:
-            self.output.close()
-        if self._socket:
-            self._socket.close()
-
-    def _spawn(self) -> None:
-        self._socket, theirs = socketpair.pair()
-        self._socket.setblocking(False)
-        command = [str(self.program.interpreter), str(_BOOTSTRAP), str(theirs.fileno())]
-        with theirs:
-            process = subprocess.Popen(
-                [*command, str(os.getpid()), self.program.name],
-                stdin=subprocess.DEVNULL,
-                stdout=self.output.write_end,
-                stderr=self.output.write_end,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
-        try:
-            self._pidfd = os.pidfd_open(process.pid)
-        except OSError:
-            process.kill()
-            process.wait()
-            raise
-        self._process = process
-        self.output.watch()
-        asyncio.get_running_loop().add_reader(self._pidfd, self._ended)
-
-    def _ended(self) -> None:
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(self._pidfd)
-        os.close(self._pidfd)
-        if self._process is None:
-            return
-        # Before the process is reaped its number, and so its group's, cannot belong to another.
-        self._signal(signal.SIGKILL)
-        self.exit_words = self._verdict or _exit_words(self._process.wait())
-        self._exited.set()
-        if self._wake:
-            _set(self._wake)
-        self.output.close()
-        self._on_exit()
-
-    def _signal(self, number: int) -> None:
-        if self._process:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, number)
-
-    async def _send_frame(self, array: NDArray, frame: Mapping[str, Any]) -> None:
-        gone = self._known - self._pool.numbers()
-        if gone:
-            await self._send((), "forget", buffers=sorted(gone))
-            self._known -= gone
-        buffer = array.lease.buffer
+        if self._channel is None:
+            raise WorkerDied("not started")
+        buffer = job.array.lease.buffer
         descriptors = () if buffer.number in self._known else (buffer.reader,)
-        await self._send(descriptors, "frame", **frame)
+        frame = self._frame(job)
+        self._channel.send("frame", *descriptors, **frame)
+        self._images.told()
+        self._sequence = frame["sequence"]
         self._known.add(buffer.number)
+        self._params, self._attributes = job.params, job.array.attributes
+        self._jobs.append(job)
+        if len(self._jobs) == 1:
+            self._begin()
+            if self._child.meter:
+                self._child.meter.begin()
 
-    def _frame(self, array: NDArray, params: Mapping[str, Any], port: str) -> dict[str, Any]:
+    def _changed_attributes(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """Say what is not as in the frame before: most keywords are the same every time."""
+        before = self._attributes
+        if not before.keys() <= attributes.keys():
+            return {"attributes": dict(attributes), "fresh": True}
+        changed = {
+            name: value
+            for name, value in attributes.items()
+            if name not in before or not _same(value, before[name])
+        }
+        return {"attributes": changed, "fresh": False}
+
+    def _frame(self, job: Job) -> dict[str, Any]:
+        array = job.array
         return {
-            "sequence": self._sequence,
+            "sequence": self._sequence + 1,
             "buffer": array.lease.buffer.number,
             "shape": list(array.shape),
             "dtype": array.dtype,
             "color_mode": array.color_mode,
             "unique_id": array.unique_id,
             "timestamp": array.timestamp,
-            "port": port,
-            "attributes": dict(array.attributes),
-            "params": dict(params),
+            "port": job.port,
+            **self._changed_attributes(array.attributes),
+            "params": None if job.params is self._params else dict(job.params),
+            "spare": self._images.spare(),
         }
+
+    async def ask(self, type_: str, answer: str, **fields: Any) -> protocol.Message:
+        """Send what is no frame, while the worker has none in hand; return its answer.
+
+        Errors are those of `start`, with the time that a start may take.
+        """
+        if self._channel is None or not self.pid:
+            raise WorkerDied(self.exit_words or "not started")
+        answered: asyncio.Future[protocol.Message] = asyncio.get_running_loop().create_future()
+        self._asked = (answer, answered)
+        self._channel.send(type_, **fields)
+        try:
+            async with asyncio.timeout(self.program.start_timeout):
+                return await answered
+        except TimeoutError:
+            await self._child.kill(f"no {answer} in {self.program.start_timeout:g} s")
+            raise WorkerDied(self.exit_words) from None
+        finally:
+            self._asked = None
+
+    def _heard_answer(self, message: protocol.Message) -> bool:
+        if self._asked is None or self._asked[1].done():
+            return False
+        type_, answered = self._asked
+        try:
+            _check_type(message, type_, None)
+            answered.set_result(message)
+        except AlgorithmFault as fault:
+            answered.set_exception(fault)
+        return True
+
+    def _begin(self) -> None:
+        """Give the first of the jobs its time."""
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.time() + self._jobs[0].timeout
+        # Frames are far more frequent than time-outs: the timer is left to run and looks again.
+        if self._timer is None or self._timer.when() > self._deadline:
+            self._stop_timer()
+            self._timer = loop.call_at(self._deadline, self._look_at_time)
+
+    def _look_at_time(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        if not self._jobs:
+            return
+        if loop.time() < self._deadline:
+            self._timer = loop.call_at(self._deadline, self._look_at_time)
+        else:
+            self._timed_out = not self._child.verdict
+            self._child.kill_now(f"no result in {self._jobs[0].timeout:g} s")
+
+    def _stop_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+    def _hear(self, message: protocol.Message, descriptors: list[int]) -> None:
+        try:
+            if self._heard_answer(message) or (self._stopping and self._heard_stop(message)):
+                return
+            answer = self._answer(message, descriptors)
+        except ProtocolError as error:
+            self._child.kill_now(str(error))
+            return
+        finally:
+            socketpair.close(descriptors)
+        job = self._jobs.popleft()
+        if self._jobs:
+            self._begin()
+        elif self._child.meter:
+            self._child.meter.end()
+        job.done(answer)
+        self._on_answer()
+
+    def _answer(self, message: protocol.Message, descriptors: list[int]) -> Answer | AlgorithmFault:
+        if not self._jobs:
+            raise ProtocolError(f"{message.type}: expected none without a frame")
+        job = self._jobs[0]
+        try:
+            _check_type(message, "result", self._sequence - len(self._jobs) + 1)
+        except AlgorithmFault as fault:
+            self._params = None
+            fault.circumstances = self._circumstances(job)
+            return fault.with_traceback(None)  # which would keep the frame's memory
+        message = check_result(self.description, message)
+        if message["params"]:
+            self._params = None  # the worker's set is not the one that it was sent
+            if len(self._jobs) > 1:  # sent ahead, for the worker's set
+                ahead = self._jobs[1]
+                self._jobs[1] = replace(ahead, params={**ahead.params, **message["params"]})
+        self._seconds = message["seconds"]
+        try:
+            return Answer(message, self._image(job.array, message["image"], descriptors))
+        except PoolExhausted as error:
+            self._forget()
+            return Answer(message, None, str(error))
 
     def _image(
         self, array: NDArray, layout: Mapping[str, Any] | None, descriptors: list[int]
     ) -> NDArray | None:
         if layout is None:
             return None
-        shape, dtype = layout.get("shape"), layout.get("dtype")
-        size = protocol.check_layout(shape, dtype, self._pool.budget)
-        if not descriptors or not isinstance(shape, list) or not isinstance(dtype, str):
+        shape, dtype, number = (layout.get(key) for key in ("shape", "dtype", "number"))
+        size = protocol.check_layout(shape, dtype, LARGEST_IMAGE)
+        if not isinstance(shape, list) or not isinstance(dtype, str) or type(number) is not int:
+            raise ProtocolError("image: expected its number beside its layout")
+        if not descriptors:
             raise ProtocolError("image: expected a descriptor beside its layout")
-        lease = self._pool.adopt(descriptors.pop(), size)
-        color_mode = array.color_mode if len(shape) == len(array.shape) else "Mono"
+        lease = self._images.lease(number, descriptors.pop(), size)
+        color_mode = array.color_mode
+        if len(shape) != len(array.shape):
+            color_mode = "RGB1" if len(shape) == 3 and shape[2] == 3 else "Mono"
         return replace(array, shape=tuple(shape), dtype=dtype, lease=lease, color_mode=color_mode)
 
-    async def _answer(self, type_: str) -> protocol.Message:
-        message, descriptors = await self._receive()
-        socketpair.close(descriptors)
-        self._expect(message, type_, None)
-        return message
+    def _heard_stop(self, message: protocol.Message) -> bool:
+        if message.type == "failed" and message["stage"] == "stop":
+            text = message["traceback"][-LONGEST_WORDS:]
+            log.warning("%s: stop: %s", self.program.name, text)
+            return True
+        return message.type == "stopped"
 
-    def _expect(self, message: protocol.Message, type_: str, sequence: int | None) -> None:
-        if message.type not in (type_, "failed"):
-            raise ProtocolError(f"message: expected {type_}, got {message.type}")
-        if message.fields.get("sequence") != sequence:
-            raise ProtocolError(f"{message.type}: expected number {sequence}")
-        if message.type == "failed":
-            raise AlgorithmFault(
-                message["stage"][:40],
-                message["error"][:LONGEST_WORDS],
-                message["traceback"][-LONGEST_WORDS:],
-            )
+    def _fault(self, error: ProtocolError | None) -> None:
+        if error:
+            self._child.kill_now(str(error))
+        elif not self._child.ended:
+            loop = asyncio.get_running_loop()
+            wait = self.program.stop_timeout
+            loop.call_later(wait, self._child.kill_now, "closed its connection")
 
-    def _open_socket(self) -> socket.socket:
-        if self._socket is None:
-            raise WorkerDied("not started")
-        return self._socket
+    def _forget(self) -> None:
+        """Tell the worker which memory the pool has given up: it is free when both let it go."""
+        gone = self._known - self._pool.numbers()
+        self._known -= gone
+        images = self._images.gone()
+        if self._channel and (gone or images):
+            self._channel.send("forget", buffers=sorted(gone), images=images)
 
-    async def _send(self, descriptors: tuple[int, ...], type_: str, **fields: Any) -> None:
-        sock = self._open_socket()
-        while not self._exited.is_set():
-            try:
-                socketpair.send(sock, descriptors, type_, **fields)
-                return
-            except BlockingIOError:
-                await self._wait(asyncio.get_running_loop().add_writer)
-            except (BrokenPipeError, ConnectionResetError):
-                return  # what it sent before it went, or how it ended, says more
-        raise WorkerDied(self.exit_words)
+    async def stop(self) -> None:
+        """Ask, then terminate, then kill; each has the program's `stop_timeout`."""
+        if not self.pid:
+            return
+        self._stopping = True
+        if self._channel:
+            self._channel.send("stop")
+        await self._child.stop(self.program.stop_timeout)
 
-    async def _receive(self) -> tuple[protocol.Message, list[int]]:
-        sock = self._open_socket()
-        while True:
-            # Even of a process that has ended: its last message may tell why.
-            with contextlib.suppress(BlockingIOError, ConnectionResetError):
-                message, descriptors = socketpair.receive(sock)
-                if message is not None:
-                    return message, descriptors
-                await self._closed()
-            if self._exited.is_set():
-                raise WorkerDied(self.exit_words)
-            await self._wait(asyncio.get_running_loop().add_reader)
+    async def kill(self, verdict: str) -> None:
+        """End the process at once; `verdict` tells why, in words."""
+        await self._child.kill(verdict)
 
-    async def _closed(self) -> None:
-        try:
-            async with asyncio.timeout(self.program.stop_timeout):
-                await self._exited.wait()
-        except TimeoutError:
-            await self.kill("closed its connection")
+    def close(self) -> None:
+        """Close what belongs to a process that has ended, or was never started."""
+        self._pool.unwatch(self._forget)
+        self._images.close()
+        self._child.close()
+        if self._channel:
+            self._channel.close()
 
-    async def _wait(self, add: Callable[..., Any]) -> None:
-        loop, sock = asyncio.get_running_loop(), self._open_socket()
-        self._wake = loop.create_future()
-        add(sock, _set, self._wake)
-        try:
-            await self._wake
-        finally:
-            loop.remove_reader(sock)
-            loop.remove_writer(sock)
-            self._wake = None
+    def _spawn(self) -> Channel:
+        ours, theirs = socketpair.pair()
+        self._channel = Channel(ours)
+        with theirs:
+            self._child.spawn(theirs.fileno())
+        return self._channel
+
+    def _ended(self) -> None:
+        if self._channel:
+            self._channel.end()
+
+    def _exited(self) -> None:
+        self._stop_timer()
+        self._on_exit()
+        if self._asked and not self._asked[1].done():
+            self._asked[1].set_exception(WorkerDied(self.exit_words))
+        self._give_up_jobs()
+
+    def _give_up_jobs(self) -> None:
+        """Fail the frame that the process was looking at; it has not seen those behind."""
+        begun = not self._stopping
+        while self._jobs:
+            job = self._jobs.popleft()
+            died = WorkerDied(self.exit_words) if begun else None
+            if died:
+                died.circumstances = self._circumstances(job)
+                died.from_outside = self._child.from_outside
+            job.done(died)
+            begun = False
+
+    def _circumstances(self, job: Job) -> Circumstances:
+        return Circumstances(
+            job.port,
+            job.params,
+            job.timeout,
+            self._timed_out,
+            self.code,
+            self.code_hash,
+            self.python,
+            self.numpy,
+            tuple(self.output.last_lines),
+        )
 
 
-def _set(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)
+def _check_type(message: protocol.Message, type_: str, sequence: int | None) -> None:
+    """Refuse a message of another type; AlgorithmFault if it tells that the algorithm raised."""
+    if message.type not in (type_, "failed"):
+        raise ProtocolError(f"message: expected {type_}, got {message.type}")
+    if message.fields.get("sequence") != sequence:
+        raise ProtocolError(f"{message.type}: expected number {sequence}")
+    if message.type == "failed":
+        raise AlgorithmFault(
+            message["stage"][:40],
+            message["error"][:LONGEST_WORDS],
+            message["traceback"][-LONGEST_WORDS:],
+        )
 
 
-def _exit_words(status: int) -> str:
-    if status >= 0:
-        return f"exit status {status}"
-    try:
-        return f"killed by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"killed by signal {-status}"
+def _same(one: Any, other: Any) -> bool:
+    # Not 1 for True, nor 0.0 for -0.0; an array or a NaN is the same if it is the same object.
+    if one is other:
+        return True
+    kind = type(one)
+    if kind is not type(other) or kind is np.ndarray:
+        return False
+    return bool(one == other and (one != 0 or kind is not float))

@@ -1,9 +1,10 @@
 """The bounded queue in front of a plugin."""
 
-import asyncio
 import enum
+import itertools
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tosip.pipeline.ndarray import NDArray
@@ -17,25 +18,34 @@ class Policy(enum.Enum):
     DROP_OLDEST = "drop oldest"
     """The array that has waited longest makes room: for displays."""
     BLOCK = "block"
-    """Nothing is dropped; whoever puts has to `await` room first: for files."""
+    """Nothing is dropped; whoever puts has to wait for room first: for files."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entry:
-    """An array in the queue, with the time (`time.monotonic`) when it came."""
+    """An array in the queue: its place in the row of all, and when it came (`time.monotonic`).
+
+    `tries` counts workers that were killed from outside while they looked at it.
+    """
 
     array: NDArray
+    number: int
     received: float
+    tries: int = 0
 
 
 class FrameQueue:
-    """Arrays waiting for a worker, at most `size`."""
+    """Arrays waiting for a worker, at most `size`.
+
+    `on_room` is a list of functions to call when there is room after there may have been none.
+    """
 
     def __init__(self, size: int, policy: Policy) -> None:
-        self._size = max(1, size)
         self.policy = policy
+        self.on_room: list[Callable[[], None]] = []
+        self._size = max(1, size)
+        self._numbers = itertools.count()
         self._entries: deque[Entry] = deque()
-        self._changed = asyncio.Event()
 
     @property
     def size(self) -> int:
@@ -45,41 +55,45 @@ class FrameQueue:
     @size.setter
     def size(self, size: int) -> None:
         self._size = max(1, size)
-        self._changed.set()
+        self._tell_room()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def put(self, array: NDArray) -> int:
-        """Add an array and return how many were dropped for it (the new one included)."""
-        dropped = 0
-        if self.policy is Policy.DROP_NEWEST and len(self) >= self.size:
-            return 1
-        while self.policy is Policy.DROP_OLDEST and len(self) >= self.size:
-            self._entries.popleft()
-            dropped += 1
-        self._entries.append(Entry(array, time.monotonic()))
-        self._changed.set()
-        return dropped
+    @property
+    def blocked(self) -> bool:
+        """Whether whoever puts has to wait."""
+        return self.policy is Policy.BLOCK and len(self) >= self.size
 
-    async def get(self) -> Entry:
-        """Wait for the array that came first and take it."""
-        while not self._entries:
-            self._changed.clear()
-            await self._changed.wait()
+    def put(self, array: NDArray) -> tuple[Entry | None, list[Entry]]:
+        """Add an array; return its entry, None if it was dropped, and the entries that went."""
+        if self.policy is Policy.DROP_NEWEST and len(self) >= self.size:
+            return None, []
+        dropped = []
+        while self.policy is Policy.DROP_OLDEST and len(self) >= self.size:
+            dropped.append(self._entries.popleft())
+        entry = Entry(array, next(self._numbers), time.monotonic())
+        self._entries.append(entry)
+        return entry, dropped
+
+    def put_back(self, entry: Entry) -> None:
+        """Put an entry that was taken before all others, whether there is room or not."""
+        self._entries.appendleft(entry)
+
+    def take(self) -> Entry:
+        """Take the entry that came first; IndexError if there is none."""
         entry = self._entries.popleft()
-        self._changed.set()
+        self._tell_room()
         return entry
 
-    async def room(self) -> None:
-        """Wait until an array more would fit."""
-        while len(self) >= self.size:
-            self._changed.clear()
-            await self._changed.wait()
-
-    def clear(self) -> int:
-        """Drop everything and return how many there were."""
-        count = len(self)
+    def clear(self) -> list[Entry]:
+        """Take everything."""
+        entries = list(self._entries)
         self._entries.clear()
-        self._changed.set()
-        return count
+        self._tell_room()
+        return entries
+
+    def _tell_room(self) -> None:
+        if len(self) < self.size:
+            for listener in tuple(self.on_room):
+                listener()

@@ -30,6 +30,7 @@ class Event(enum.Enum):
     REARM = "rearm"
     STOP = "stop"
     GONE = "gone"
+    SWAP = "swap"
 
 
 class StateError(TosipError, RuntimeError):
@@ -49,6 +50,8 @@ TRANSITIONS: dict[tuple[WorkerState, Event], WorkerState] = {
     (S.BACKOFF, E.RETRY): S.STARTING,
     (S.BACKOFF, E.GIVE_UP): S.QUARANTINED,
     (S.QUARANTINED, E.REARM): S.STARTING,
+    # A worker with newer code takes over, whatever has become of the older one.
+    **{(s, E.SWAP): S.IDLE for s in (S.IDLE, S.STARTING, S.BACKOFF, S.QUARANTINED)},
     **{(state, E.STOP): S.STOPPING for state in S},
     (S.STOPPING, E.GONE): S.STOPPED,
 }

@@ -7,15 +7,18 @@ The first restart after a good result is immediate; each failure in a row waits 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tosip.description import Description
 from tosip.errors import ProtocolError, WorkerError
-from tosip.pipeline.ndarray import NDArray
+from tosip.pipeline.jobs import AlgorithmFault, Job, Program, WorkerDied
+from tosip.pipeline.parameters import ParameterSet
 from tosip.pipeline.pool import Pool
-from tosip.pipeline.process import AlgorithmFault, Program, WorkerDied, WorkerProcess
-from tosip.pipeline.protocol import Message
+from tosip.pipeline.process import WorkerProcess
+from tosip.pipeline.resources import Household
+from tosip.pipeline.standby import Standby
 from tosip.pipeline.states import Event, WorkerState, next_state
 
 QUARANTINE_AFTER = 5
@@ -31,58 +34,162 @@ def restart_delay(failures: int) -> float:
 
 
 class Supervisor:
-    """One supervised worker; `on_change` is called after whatever operators can see changes."""
+    """One supervised worker.
 
-    def __init__(self, program: Program, pool: Pool, on_change: Callable[[], None]) -> None:
+    `on_change` is called after whatever operators can see changes, `on_ready` when the worker has
+    started. `household` is the plugin's, for all its processes.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        pool: Pool,
+        on_change: Callable[[], None],
+        on_ready: Callable[[], None],
+        household: Household,
+    ) -> None:
         self.program = program
+        self._household = household
         self.state = WorkerState.STOPPED
         self.description = Description("", "")
         self.restarts = 0
         self.last_exit = ""
+        self.last_exit_time = 0.0  # time.monotonic
         self.code_hash = ""
+        self.code: Mapping[str, Any] = {}
         self._pool = pool
         self._on_change = on_change
+        self._on_ready = on_ready
         self._worker: WorkerProcess | None = None
         self._failures = 0
-        self._idle = asyncio.Event()
+        self._swapping = False
+        self._rested = asyncio.Event()
         self._died = asyncio.Event()
         self._rearmed = asyncio.Event()
+        self._standby: Standby | None = None
+        if program.standby:
+            self._standby = Standby(program.name, self._start_standby, on_change)
         self._keeper: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int:
         """The worker's process number, 0 when there is none."""
         return self._worker.pid if self._worker else 0
 
+    @property
+    def standing_by(self) -> bool:
+        """Whether another worker waits, loaded."""
+        return self._standby is not None and self._standby.ready
+
+    @property
+    def printed(self) -> Sequence[str]:
+        """The last lines that the worker has printed; they go on to grow."""
+        return self._worker.output.last_lines if self._worker else ()
+
     async def start(self) -> Description:
         """Start the worker for the first time; what is wrong with the algorithm comes through."""
         self._step(Event.START)
         self.description = await self._launch()
-        self._keeper = asyncio.create_task(self._keep_alive(), name=f"keep {self.program.name}")
+        self._keep()
         return self.description
 
-    async def process(
-        self, array: NDArray, params: Mapping[str, Any], port: str, timeout: float
-    ) -> tuple[Message, NDArray | None]:
-        """Let the next idle worker look at a frame; errors are those of `WorkerProcess.process`."""
-        worker = await self._idle_worker()
-        self._step(Event.FRAME)
-        try:
-            answer = await worker.process(array, params, port, timeout)
-            self._failures = 0
-            return answer
-        except AlgorithmFault:
-            self._failures = 0
-            raise
-        finally:
-            if self.state is WorkerState.BUSY:
-                self._step(Event.DONE)
+    def start_beside(self, first: "Supervisor") -> None:
+        """Start a further worker of a plugin; failures are those of a restart."""
+        self.description, self.code = first.description, first.code
+        self._failures = -1  # nothing has failed yet
+        self._step(Event.START)
+        self._step(Event.DIED)
+        self._died.set()
+        self._keep()
 
-    async def _idle_worker(self) -> WorkerProcess:
-        while self._worker is None or self.state is not WorkerState.IDLE:
-            self._idle.clear()
-            await self._idle.wait()
-        return self._worker
+    def _keep(self) -> None:
+        self._keeper = asyncio.create_task(self._keep_alive(), name=f"keep {self.program.name}")
+
+    def can_take(self, params: ParameterSet) -> bool:
+        """Whether a frame with these parameters may be submitted now."""
+        usable = self.state in (WorkerState.IDLE, WorkerState.BUSY) and not self._swapping
+        return usable and self._worker is not None and self._worker.can_take(params)
+
+    def submit(self, job: Job) -> None:
+        """Let the worker look at a frame; as `WorkerProcess.submit`."""
+        if self._worker is None:
+            raise WorkerDied("not started")
+        self._worker.submit(job)
+        if self.state is WorkerState.IDLE:
+            self._step(Event.FRAME)
+
+    def _on_answer(self, worker: WorkerProcess) -> None:
+        if worker is not self._worker:
+            return
+        self._failures = 0
+        # Whoever had the answer may have submitted the next frame.
+        if self.state is WorkerState.BUSY and not worker.busy:
+            self._step(Event.DONE)
+            self._rested.set()
+
+    async def candidate(self, code: Mapping[str, Any] | None = None) -> WorkerProcess:
+        """Start a worker beside the running one, with what the files hold now or with `code`.
+
+        It gets no frames before `take_over`. Errors are those of `WorkerProcess.start`.
+        """
+        worker = self._make()
+        try:
+            await worker.start(code=code)
+        except BaseException:
+            await worker.kill("not wanted")
+            worker.close()
+            raise
+        return worker
+
+    async def _start_standby(self) -> WorkerProcess:
+        return await self.candidate(self.code)
+
+    async def prepare(self, candidate: WorkerProcess) -> None:
+        """Let the running worker finish its frames and hand over what it has saved, if anything.
+
+        `take_over` or `resume` has to follow. AlgorithmFault or WorkerDied if one of them fails.
+        """
+        self._swapping = True
+        while self.state is WorkerState.BUSY:
+            self._rested.clear()
+            await self._rested.wait()
+        state = await self._saved()
+        if state:
+            await candidate.ask("restore", "restored", state=state)
+        if self.state in (WorkerState.STOPPING, WorkerState.STOPPED) or not candidate.pid:
+            raise WorkerDied(candidate.exit_words or "stopped")
+
+    async def _saved(self) -> Mapping[str, Any]:
+        if self.state is not WorkerState.IDLE or self._worker is None:
+            return {}
+        try:
+            state: Mapping[str, Any] = (await self._worker.ask("save", "saved"))["state"]
+        except (AlgorithmFault, WorkerDied) as error:  # code that cannot be replaced is worse
+            log.warning("%s: save: %s: nothing is handed over", self.program.name, error)
+            return {}
+        return state
+
+    def resume(self) -> None:
+        """Let the older worker go on."""
+        self._swapping = False
+        self._on_ready()
+
+    def take_over(self, candidate: WorkerProcess) -> None:
+        """Let `candidate` have the frames from now on; the older worker is stopped."""
+        if self._keeper:
+            self._keeper.cancel()
+        old, self._worker = self._worker, candidate
+        if old:
+            self._leaving = asyncio.create_task(end(old), name=f"end {self.program.name}")
+        self.code, self.code_hash = candidate.code, candidate.code_hash
+        self._failures = 0
+        self._died.clear()
+        self._keep()
+        self._step(Event.SWAP)
+        self.resume()
+        if self._standby:
+            self._standby.renew()
 
     def rearm(self) -> None:
         """Let a quarantined worker start again."""
@@ -97,20 +204,37 @@ class Supervisor:
             self._keeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._keeper
+        if self._standby:
+            await self._standby.stop()
         if self._worker:
-            await self._worker.stop()
-            self._worker.close()
+            await end(self._worker)
+        if self._leaving:
+            await self._leaving
+        self._rested.set()
         self._step(Event.GONE)
 
-    async def _launch(self) -> Description:
+    def _make(self) -> WorkerProcess:
+        def ended() -> None:
+            self._on_exit(worker)
+
+        def answered() -> None:
+            self._on_answer(worker)
+
         try:
-            worker = WorkerProcess(self.program, self._pool, self._on_exit)
+            worker = WorkerProcess(self.program, self._pool, ended, answered, self._household)
         except OSError as error:  # no descriptors left
             raise WorkerDied(f"could not start: {error.strerror}") from error
-        self._worker = worker
+        return worker
+
+    async def _launch(self) -> Description:
+        worker = self._standby.take() if self._standby else None
+        if worker:
+            self._worker = worker
+            return self._ready(worker)
+        worker = self._worker = self._make()
         try:
-            description = await worker.start()
-            if self.restarts and not description.same(self.description):
+            description = await worker.start(code=self.code)
+            if self.description.name and self.description.differences(description):
                 await worker.kill("declares other inputs or outputs than before: restart the IOC")
                 raise WorkerDied(worker.exit_words)
             if not worker.pid:  # it said that it was ready, and ended
@@ -118,9 +242,15 @@ class Supervisor:
         except (WorkerError, ProtocolError):
             worker.close()
             raise
-        self.code_hash = worker.code_hash
+        return self._ready(worker)
+
+    def _ready(self, worker: WorkerProcess) -> Description:
+        self.code, self.code_hash = worker.code, worker.code_hash
         self._step(Event.READY)
-        return description
+        self._on_ready()
+        if self._standby:
+            self._standby.renew()
+        return worker.description
 
     async def _keep_alive(self) -> None:
         while True:
@@ -132,17 +262,17 @@ class Supervisor:
     async def _restart(self) -> None:
         if self._worker:
             self._worker.close()
+            self.restarts += 1
         self._failures += 1
         if self._failures > QUARANTINE_AFTER:
             await self._quarantine()
         else:
             await asyncio.sleep(restart_delay(self._failures))
             self._step(Event.RETRY)
-        self.restarts += 1
         try:
             await self._launch()
         except (WorkerError, ProtocolError) as error:
-            self.last_exit = str(error)
+            self._note_exit(str(error))
             log.warning("%s: worker did not start: %s", self.program.name, error)
             self._step(Event.DIED)
 
@@ -154,16 +284,25 @@ class Supervisor:
         self._failures = 0
         self._step(Event.REARM)
 
-    def _on_exit(self) -> None:
-        if self._worker is None or self.state not in (WorkerState.IDLE, WorkerState.BUSY):
+    def _on_exit(self, worker: WorkerProcess) -> None:
+        running = self.state in (WorkerState.IDLE, WorkerState.BUSY)
+        if worker is not self._worker or not running:
             return
-        self.last_exit = self._worker.exit_words
+        self._note_exit(worker.exit_words)
         log.warning("%s: worker %s", self.program.name, self.last_exit)
         self._step(Event.DIED)
         self._died.set()
+        self._rested.set()
+
+    def _note_exit(self, words: str) -> None:
+        self.last_exit, self.last_exit_time = words, time.monotonic()
 
     def _step(self, event: Event) -> None:
         self.state = next_state(self.state, event)
-        if self.state is WorkerState.IDLE:
-            self._idle.set()
         self._on_change()
+
+
+async def end(worker: WorkerProcess) -> None:
+    """Stop a worker and close what belongs to it."""
+    await worker.stop()
+    worker.close()

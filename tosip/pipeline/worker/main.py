@@ -25,8 +25,9 @@ from tosip.algorithm import Algorithm, Inputs, Metadata, Result, Status
 from tosip.description import Description
 from tosip.errors import ProtocolError
 from tosip.pipeline import protocol, socketpair
-from tosip.pipeline.worker.loader import code_hash, load_class
-from tosip.pipeline.worker.memory import InputBuffers, OutputImages
+from tosip.pipeline.worker.code import OwnModules
+from tosip.pipeline.worker.loader import load_class
+from tosip.pipeline.worker.memory import InputBuffers, Offered, OutputImages
 from tosip.pipeline.worker.values import (
     InputsReader,
     changed_inputs,
@@ -50,6 +51,7 @@ def main(socket_fd: int, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the IOC's to handle
     with socket.socket(fileno=socket_fd) as sock:
         sock.set_inheritable(False)
+        os.register_at_fork(after_in_child=sock.close)  # a forked child must not answer for us
         # A peer that went away has nothing more to be told.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             Worker(sock).run()
@@ -74,6 +76,12 @@ class Worker:
         self._description = Description("", "")
         self._read_inputs = InputsReader(Inputs, self._description)
         self._started = False
+        self._params: Inputs | None = None  # of the last frame, and as the IOC knows them:
+        self._plain: dict[str, Any] = {}
+        self._attributes: dict[str, Any] = {}
+        self._stage = ""
+        self._class: type[Algorithm[Any, Any]] = Algorithm
+        self._requests = {"renew": self._renew, "save": self._save, "restore": self._restore}
 
     def run(self) -> None:
         """Talk until the IOC says stop or closes the socket."""
@@ -94,9 +102,12 @@ class Worker:
                     return
             elif message.type == "forget":
                 self._inputs.forget(message["buffers"])
+                self._images.forget(message["images"])
             elif message.type == "stop":
                 self._stop()
                 return
+            elif message.type in self._requests:
+                self._do(message)
             else:
                 raise ProtocolError(f"message: expected one for a worker, got {message.type}")
 
@@ -107,84 +118,128 @@ class Worker:
         protocol.check_version(message)
         stage = "import"
         try:
-            hash_ = code_hash(message["file"])
-            cls = load_class(message["file"], message["class"])
+            modules = OwnModules(message["file"], message["code"])
+            cls = load_class(message["file"], message["class"], modules)
             stage = "declaration"
             self._description = describe(cls)
             self._read_inputs = InputsReader(declared_classes(cls)[0], self._description)
+            self._class = cls
             if message["start"]:
-                stage = "constructor"
-                self._algorithm = cls()
-                self._algorithm._allocate = self._images.allocate
-                stage = "start"
-                self._algorithm.start()
-                self._started = True
+                stage = ""  # those of `_start`
+                self._start()
         except BaseException:  # noqa: BLE001 (it is the user's code, sys.exit included)
-            self._fail(None, stage)
+            self._fail(None, stage or self._stage)
             return False
-        self._send("ready", description=self._description.to_plain(), code_hash=hash_)
+        self._send(
+            "ready",
+            description=self._description.to_plain(),
+            code_hash=modules.digest(),
+            code=modules.to_plain(),
+        )
         return True
 
-    def _frame(self, message: protocol.Message, descriptors: list[int]) -> None:
-        stage = "frame"
+    def _start(self) -> None:
+        self._stage = "constructor"
+        self._algorithm = self._class()
+        self._algorithm._allocate = self._images.allocate
+        self._stage = "start"
+        self._algorithm.start()
+        self._started = True
+
+    def _do(self, message: protocol.Message) -> None:
+        self._stage = message.type
         try:
+            answer, fields = self._requests[message.type](message)
+            self._send(answer, **fields)
+        except BaseException:  # noqa: BLE001 (it is the user's code, sys.exit included)
+            self._fail(None, self._stage)
+
+    def _renew(self, _: protocol.Message) -> tuple[str, dict[str, Any]]:
+        if self._algorithm is not None and self._started:
+            self._algorithm.stop()
+        self._start()
+        return "renewed", {}
+
+    def _save(self, _: protocol.Message) -> tuple[str, dict[str, Any]]:
+        saved = {} if self._algorithm is None else self._algorithm.save()
+        return "saved", {"state": plain_attributes(saved)}
+
+    def _restore(self, message: protocol.Message) -> tuple[str, dict[str, Any]]:
+        if self._algorithm is not None:
+            self._algorithm.restore(MappingProxyType(message["state"]))
+        return "restored", {}
+
+    def _frame(self, message: protocol.Message, descriptors: list[int]) -> None:
+        self._stage = "frame"
+        try:
+            self._keep_attributes(message)
+            if message["params"] is not None:  # else they are those of the frame before
+                self._keep_params(message["params"])
+            self._images.give_back(message["spare"])
             for descriptor in descriptors:
                 self._inputs.add(message["buffer"], descriptor)
-            image = self._inputs.view(message["buffer"], message["shape"], message["dtype"])
-            params = self._read_inputs(message["params"])
-            started = time.monotonic()
-            stage = "process"
-            if self._algorithm is None:
-                raise ProtocolError("frame: expected load first")
-            returned = self._algorithm.process(
-                image, params, MappingProxyType(message["attributes"]), _metadata(message)
-            )
-            stage = "result"
-            self._answer(message, image, params, returned, time.monotonic() - started)
+            # Nothing here may refer to what the algorithm has returned when its image is sent.
+            answer, offered = self._process(message)
+            self._answer(answer, offered)
         except BaseException:  # noqa: BLE001 (it is the user's code, sys.exit included)
-            self._fail(message["sequence"], stage)
+            self._fail(message["sequence"], self._stage)
         finally:
-            self._images.clear()
+            self._images.end_frame()
 
-    def _answer(
-        self,
-        message: protocol.Message,
-        image: np.ndarray[Any, Any],
-        params: Inputs,
-        returned: Any,
-        seconds: float,
-    ) -> None:
+    def _keep_attributes(self, message: protocol.Message) -> None:
+        if message["fresh"]:
+            self._attributes = message["attributes"]
+        elif message["attributes"]:
+            self._attributes = {**self._attributes, **message["attributes"]}
+
+    def _keep_params(self, plain: dict[str, Any]) -> None:
+        self._params = None  # in case that the new ones cannot be read
+        self._plain, self._params = plain, self._read_inputs(plain)
+
+    def _process(self, message: protocol.Message) -> tuple[dict[str, Any], Offered | None]:
+        image = self._inputs.view(message["buffer"], message["shape"], message["dtype"])
+        attributes, metadata = MappingProxyType(self._attributes), _metadata(message)
+        if self._algorithm is None:
+            raise ProtocolError("frame: expected load first")
+        if self._params is None:
+            raise ProtocolError("frame.params: expected inputs with the first frame, got none")
+        self._stage = "process"
+        started = time.monotonic()
+        returned = self._algorithm.process(image, self._params, attributes, metadata)
+        seconds = time.monotonic() - started
+        self._stage = "result"
         result = returned if isinstance(returned, Result) else Result(returned)
+        answer = self._plain_result(result)
+        return (
+            {"sequence": message["sequence"], "seconds": seconds, **answer},
+            self._images.offer(image, result.image),
+        )
+
+    def _plain_result(self, result: Result[Any]) -> dict[str, Any]:
         status = result_status(result)
         outputs = None
         if status in (Status.OK, Status.WARNING) or result.outputs is not None:
             outputs = plain_outputs(self._description, result.outputs)
-        descriptors, layout = self._image(image, result.image)
-        try:
-            self._send(
-                "result",
-                *descriptors,
-                sequence=message["sequence"],
-                status=status.value,
-                message=str(result.message),
-                outputs=outputs,
-                params=changed_inputs(self._description, params, result.params, message["params"]),
-                attributes=plain_attributes(result.attributes),
-                image=layout,
-                seconds=seconds,
-            )
-        finally:
-            socketpair.close(descriptors)
+        changed: dict[str, Any] = {}
+        if result.params is not None and self._params is not None:
+            changed = changed_inputs(self._description, self._params, result.params, self._plain)
+        return {
+            "status": status.value,
+            "message": str(result.message),
+            "outputs": outputs,
+            "params": changed,
+            "attributes": plain_attributes(result.attributes),
+        }
 
-    def _image(
-        self, given: np.ndarray[Any, Any], returned: Any
-    ) -> tuple[list[int], dict[str, Any] | None]:
-        if returned is None or returned is given:
-            return [], None
-        image = np.asarray(returned)
-        protocol.check_layout(list(image.shape), image.dtype.name, 1 << 40)
-        descriptor = self._images.take(image)
-        return [descriptor], {"shape": list(image.shape), "dtype": image.dtype.name}
+    def _answer(self, answer: dict[str, Any], offered: Offered | None) -> None:
+        plain, params = self._plain, self._params
+        if answer["params"]:
+            plain = {**plain, **answer["params"]}
+            params = self._read_inputs(plain)
+        descriptors, layout = self._images.hand_over(offered)
+        self._send("result", *descriptors, image=layout, **answer)
+        self._images.sent()
+        self._plain, self._params = plain, params
 
     def _fail(self, sequence: int | None, stage: str) -> None:
         text = traceback.format_exc()
