@@ -14,6 +14,7 @@ from tosip import __version__
 from tosip.commands import new, tables
 from tosip.commands.algorithm_file import program, read_description
 from tosip.commands.replay import TABLE_FORMATS, replay, write_table
+from tosip.commands.replay_bundles import replay_bundles, split_bundles, verdict_text, verdicts
 from tosip.errors import ConfigurationError, TosipError
 from tosip.iocs.arguments import Parser
 from tosip.iocs.config import NeostedConfig
@@ -39,7 +40,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="tosip", description="Python algorithms inside EPICS.")
     parser.add_argument("--version", action="version", version=f"tosip {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_replay(commands.add_parser("replay", help="run an algorithm on stored images"))
+    _add_replay(
+        commands.add_parser(
+            "replay",
+            help="run an algorithm on stored images, or on a frame that failed",
+            description="Run an algorithm on stored images, or on frames that failed in an IOC and "
+            "were kept as bundles. A bundle runs with its own parameters, in the Python and with "
+            "the file that failed, or with the FILE.py given before it. Exit status: 0 if all are "
+            "well (now), 1 if any fails.",
+        )
+    )
     check = commands.add_parser("check", help="show the records an algorithm makes, or its faults")
     _add_algorithm(check)
     check.set_defaults(command=_check)
@@ -62,10 +72,22 @@ def _add_algorithm(parser: argparse.ArgumentParser) -> None:
 def _add_replay(parser: argparse.ArgumentParser) -> None:
     _add_algorithm(parser)
     add = parser.add_argument
-    add("images", nargs="+", type=Path, metavar="IMAGE", help="FITS files, compressed or not")
+    add(
+        "images",
+        nargs="*",
+        type=Path,
+        metavar="IMAGE",
+        help="FITS files, compressed or not; or bundles, which may come without FILE.py",
+    )
     add("--set", action="append", default=[], metavar="name=value", help="set an input")
     add("--jobs", type=int, default=1, metavar="N", help="worker processes (default: 1)")
-    add("--timeout", type=float, default=60.0, metavar="S", help="longest time for an image")
+    add(
+        "--timeout",
+        type=float,
+        metavar="S",
+        help="longest time for an image (default: 60, of a bundle its own)",
+    )
+    add("--bundled-code", action="store_true", help="run the code that is kept in the bundle")
     add("--output", type=Path, metavar="TABLE", help="write the table too: .csv or .ecsv")
     add("--attribute", action="append", default=[], metavar="NAME", help="show a header keyword")
     parser.set_defaults(command=_replay)
@@ -74,11 +96,18 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
 def _replay(options: argparse.Namespace) -> int:
     if options.jobs < 1:
         raise ConfigurationError(f"--jobs: expected at least 1, got {options.jobs}")
-    if options.timeout <= 0:
+    if options.timeout is not None and options.timeout <= 0:
         raise ConfigurationError(f"--timeout: expected more than 0 s, got {options.timeout:g}")
     if options.output and options.output.suffix not in TABLE_FORMATS:
         endings = " or ".join(TABLE_FORMATS)
         raise ConfigurationError(f"--output: expected {endings}, got {options.output}")
+    algorithm, bundles = split_bundles(options.algorithm, options.images)
+    if bundles:
+        return _replay_bundles(options, algorithm, bundles)
+    if options.bundled_code:
+        raise ConfigurationError("--bundled-code: expected bundles, got images")
+    if not options.images:
+        raise ConfigurationError(f"{options.algorithm}: expected an image behind it, got none")
     for image in options.images:
         if not image.is_file():
             raise ConfigurationError(f"{image}: expected a file, got none")
@@ -92,7 +121,7 @@ def _replay(options: argparse.Namespace) -> int:
                 options.images,
                 settings=options.set,
                 jobs=options.jobs,
-                timeout=options.timeout,
+                timeout=60.0 if options.timeout is None else options.timeout,
                 advance=lambda: progress.advance(task),
             )
         )
@@ -103,6 +132,33 @@ def _replay(options: argparse.Namespace) -> int:
         except OSError as error:
             raise ConfigurationError(f"--output: {options.output}: {error.strerror}") from None
     return 1 if any(row.status == "error" for row in rows) else 0
+
+
+def _replay_bundles(
+    options: argparse.Namespace, algorithm: str | None, bundles: Sequence[Path]
+) -> int:
+    for option, given in (
+        ("--jobs", options.jobs != 1),
+        ("--output", options.output),
+        ("--attribute", options.attribute),
+    ):
+        if given:
+            raise ConfigurationError(f"{option}: expected images, got bundles")
+    found = asyncio.run(
+        replay_bundles(
+            bundles,
+            algorithm=algorithm,
+            interpreter=options.python,
+            bundled_code=options.bundled_code,
+            settings=options.set,
+            timeout=options.timeout,
+        )
+    )
+    console = tables.console()
+    console.print(verdicts(found))
+    for verdict in found:
+        console.print(verdict_text(verdict))
+    return 1 if any(verdict.fails for verdict in found) else 0
 
 
 def _check(options: argparse.Namespace) -> int:

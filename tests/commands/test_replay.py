@@ -1,6 +1,7 @@
 """`tosip replay`: an algorithm on stored images."""
 
 import csv
+import json
 import math
 import os
 from pathlib import Path
@@ -10,6 +11,9 @@ import pytest
 from astropy.table import Table
 
 from tests.commands.command import ALGORITHM, algorithm, image, python, refused, tosip
+from tosip.commands import tables
+from tosip.commands.replay import Row, write_table
+from tosip.description import Description
 
 
 @pytest.fixture
@@ -49,6 +53,19 @@ def test_csv_and_ecsv_hold_what_was_found(folder):
     assert (str(table["bright"].unit), table["bright"].description) == ("px", "Bright pixels")
     assert list(table["bright"]) == [1, 2, 3]
     assert table["NONE"].mask.all()
+
+
+def test_an_attribute_that_is_an_array_is_a_list_in_every_table(tmp_path):
+    description = Description("Bright", "Counts bright pixels.")
+    found = [Row("a.fits", "ok", "", attributes={"LINE": np.arange(200)}), Row("b.fits", "ok", "")]
+
+    write_table(tmp_path / "out.csv", description, found, ["LINE"])
+    shown = tables.results(description, found, ["LINE"])
+
+    (first, second) = rows(tmp_path / "out.csv")
+    assert json.loads(first["LINE"]) == list(range(200))
+    assert second["LINE"] == ""
+    assert list(shown.columns[1].cells) == [first["LINE"], "-"]
 
 
 def test_settings_reach_the_algorithm(folder):

@@ -1,13 +1,16 @@
 """Naming an algorithm on the command line: `FILE.py` or `FILE.py:CLASS`, and an interpreter."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tosip.description import Description, Field, Kind
 from tosip.errors import ConfigurationError, ProtocolError, WorkerError
+from tosip.pipeline.jobs import AlgorithmFault, Program
+from tosip.pipeline.parameters import ParameterError, Parameters
 from tosip.pipeline.pool import Pool
-from tosip.pipeline.process import AlgorithmFault, Program, WorkerProcess
+from tosip.pipeline.process import WorkerProcess
 
 
 def program(text: str, interpreter: Path | None) -> Program:
@@ -49,6 +52,22 @@ async def read_description(program: Program) -> Description:
         await worker.stop()
         worker.close()
         pool.close()
+
+
+def apply_settings(
+    settings: Sequence[str], parameters: Parameters, description: Description
+) -> None:
+    """Set inputs by the texts `name=value` of `--set`; ConfigurationError if one is wrong."""
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise ConfigurationError(f"--set: expected name=value, got {setting}")
+        try:
+            parameters.set(name, parse_value(description.input(name), text))
+        except KeyError as error:
+            raise ConfigurationError(f"--set: {error.args[0]}") from None
+        except (ParameterError, ValueError) as error:
+            raise ConfigurationError(f"--set {setting}: {error}") from None
 
 
 def parse_value(field: Field, text: str) -> Any:

@@ -11,16 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tosip.commands.algorithm_file import fault_of, parse_value
-from tosip.description import Description, Kind
+import numpy as np
+
+from tosip.commands.algorithm_file import apply_settings, fault_of
+from tosip.description import Description
 from tosip.drivers.driver import load_fits
 from tosip.errors import ConfigurationError, FrameError, ProtocolError, WorkerError
+from tosip.pipeline.jobs import Program
 from tosip.pipeline.ndarray import NDArray
-from tosip.pipeline.parameters import ParameterError
 from tosip.pipeline.plugin import Outcome, Plugin
 from tosip.pipeline.pool import Pool
 from tosip.pipeline.ports import Ports
-from tosip.pipeline.process import Program
 from tosip.pipeline.states import WorkerState
 
 TABLE_FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv"}
@@ -91,16 +92,7 @@ async def _start(plugin: Plugin, program: Program, settings: Sequence[str]) -> N
         await plugin.start()
     except (WorkerError, ProtocolError) as error:
         raise fault_of(program, error) from None
-    for setting in settings:
-        name, equals, text = setting.partition("=")
-        if not equals:
-            raise ConfigurationError(f"--set: expected name=value, got {setting}")
-        try:
-            plugin.params.set(name, parse_value(plugin.description.input(name), text))
-        except KeyError as error:
-            raise ConfigurationError(f"--set: {error.args[0]}") from None
-        except (ParameterError, ValueError) as error:
-            raise ConfigurationError(f"--set {setting}: {error}") from None
+    apply_settings(settings, plugin.params, plugin.description)
 
 
 async def _work(
@@ -126,7 +118,7 @@ async def _one(plugin: Plugin, pool: Pool, unique_id: int, path: Path) -> Row:
     plugin.enable(False)  # lets the image's memory go
     plugin.enable(True)
     if outcome is None:
-        message = f"worker given up after: {plugin.supervisor.last_exit}"
+        message = f"worker given up after: {plugin.workers.last_exit}"
         return Row(str(path), "error", message, attributes=array.attributes)
     return Row(
         str(path),
@@ -146,7 +138,7 @@ async def _outcome(plugin: Plugin, array: NDArray) -> Outcome | None:
             done.set_result(outcome)
 
     def give_up() -> None:
-        if plugin.supervisor.state is WorkerState.QUARANTINED:
+        if plugin.workers.state is WorkerState.QUARANTINED:
             finish(None)
 
     plugin.on_outcome.append(finish)
@@ -174,8 +166,6 @@ def write_table(
         table[name] = _column([row.attributes.get(name) for row in rows])
     for output in description.outputs:
         values = [row.outputs.get(output.name) for row in rows]
-        if output.kind is Kind.ARRAY:
-            values = [None if value is None else json.dumps(value) for value in values]
         table[output.name] = _column(values)
         if output.units and isinstance(table[output.name], MaskedColumn):
             table[output.name].unit = units.Unit(output.units, parse_strict="silent")
@@ -187,6 +177,7 @@ def write_table(
 def _column(values: Sequence[Any]) -> Any:
     from astropy.table import MaskedColumn
 
+    values = [json.dumps(v.tolist()) if isinstance(v, np.ndarray) else v for v in values]
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int, float}:
         values = [None if value is None else float(value) for value in values]

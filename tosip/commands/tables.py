@@ -1,10 +1,12 @@
 """Tables on a terminal."""
 
+import json
 import math
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -37,7 +39,7 @@ def results(description: Description, rows: Sequence[Row], attributes: Sequence[
     for row in rows:
         table.add_row(
             row.image.rsplit("/", 1)[-1],
-            *(str(row.attributes.get(name, "-")) for name in attributes),
+            *(_attribute(row.attributes.get(name, "-")) for name in attributes),
             *(_cell(field, row.outputs.get(field.name)) for field in shown),
             row.status,
             row.message.strip().rsplit("\n", 1)[-1],
@@ -59,6 +61,10 @@ def declaration(description: Description) -> Table:
     for field in description.outputs:
         table.add_row(field.name, _type(field), names.readback("", field.name), *_about(field))
     return table
+
+
+def _attribute(value: Any) -> str:
+    return json.dumps(value.tolist()) if isinstance(value, np.ndarray) else str(value)
 
 
 def _cell(field: Field, value: Any) -> str:
