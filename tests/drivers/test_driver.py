@@ -1,6 +1,7 @@
 """The FITS driver: stored files become frames, one after the other, and bad ones stop nothing."""
 
 import asyncio
+import gc
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from tosip.errors import FrameError
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.pool import Pool
 from tosip.pipeline.ports import Ports
+from tosip.pipeline.queues import FrameQueue, Policy
 
 
 def run(work):
@@ -106,16 +108,17 @@ def test_bad_file_is_told_by_the_cameras_name_and_the_next_is_read(tmp_path):
     run(work())
 
 
-def test_listeners_are_told_after_each_file_and_may_raise(tmp_path, caplog):
+def test_listeners_are_told_before_and_after_each_file_and_may_raise(tmp_path, caplog):
     async def work():
         async with Reading() as reading:
-            counts: list[int] = []
-            reading.driver.on_change.append(lambda: counts.append(reading.driver.unique_id))
+            driver = reading.driver
+            told: list[tuple[bool, int]] = []
+            driver.on_change.append(lambda: told.append((driver.busy, driver.unique_id)))
             reading.driver.on_change.insert(0, _raise)
             await reading.read(file(tmp_path))
             await reading.read(file(tmp_path))
             await asyncio.sleep(0)
-            assert counts == [1, 2]
+            assert told == [(True, 0), (False, 1), (True, 1), (False, 2)]
 
     run(work())
     assert "IndexError" in caplog.text
@@ -137,6 +140,22 @@ def test_full_pool_delays_the_next_file_until_a_frame_is_given_back(tmp_path):
             assert reading.driver.array_counter == 2
 
     run(work())
+
+
+def test_frames_memory_is_free_without_a_garbage_collection(tmp_path):
+    async def work():
+        async with Reading() as reading:
+            for _ in range(3):
+                await reading.read(file(tmp_path))
+                reading.published.clear()
+            figures = reading.pool.figures()
+            assert (figures.buffers, figures.used_buffers) == (2, 1)
+
+    gc.disable()
+    try:
+        run(work())
+    finally:
+        gc.enable()
 
 
 def test_pool_that_stays_full_costs_the_file_only(tmp_path, monkeypatch):
@@ -191,5 +210,50 @@ def test_load_fits_gives_its_memory_back_when_the_file_is_cut(tmp_path):
             await asyncio.to_thread(load_fits, path, pool, loop, 1, 0.0)
         figures = pool.figures()
         assert figures.buffers == figures.free_buffers
+
+    run(work())
+
+
+def test_busy_until_plugins_are_done_if_a_client_waits_for_them(tmp_path):
+    async def work():
+        async with Reading() as reading:
+            kept: list[NDArray] = []
+
+            def take(array: NDArray) -> None:  # as a plugin does
+                array.origin.taken()
+                kept.append(array.with_attributes({"MORE": 1}))
+
+            reading.driver.port.listen(take)
+            await reading.read(file(tmp_path))
+            driver = reading.driver
+            assert (driver.busy, driver.origin.queued) == (False, 1)
+            driver.wait_for_plugins = True
+            assert driver.busy
+            idle = asyncio.Event()
+            driver.on_change.append(idle.set)
+            kept.pop().origin.done()
+            await idle.wait()
+            assert not driver.busy
+
+    run(work())
+
+
+def test_file_waits_for_a_plugin_that_must_not_lose_any(tmp_path):
+    async def work():
+        async with Reading() as reading:
+            queue = FrameQueue(1, Policy.BLOCK)
+
+            def take(array: NDArray) -> None:
+                queue.put(array)
+
+            reading.driver.port.listen(take, queue)
+            await reading.read(file(tmp_path))
+            done = asyncio.Event()
+            reading.driver.submit(file(tmp_path), done=done.set)
+            await asyncio.sleep(0)
+            assert len(reading.published) == 1
+            queue.take()
+            await done.wait()
+            assert len(reading.published) == 2
 
     run(work())

@@ -7,6 +7,7 @@ import pytest
 from tosip.description import Alarm, Description, Field, Kind
 from tosip.errors import ConfigurationError
 from tosip.iocs.config import AlarmConfig, NeostedConfig, load_config, with_alarms
+from tosip.pipeline.limits import Limits
 
 COMMITTED = Path(__file__).parents[2] / "iocs" / "neosted" / "neosted.toml"
 
@@ -31,6 +32,7 @@ def test_the_committed_file_holds_the_defaults():
         ("[focus.alarms.hfd]\nhihii = 1", "focus.alarms.hfd.hihii: unknown key"),
         ("[[cameras]]\nnumber = 1\nusr = 'x'", "cameras.0.usr: unknown key"),
         ("[gateway]\nport = 70000", "gateway.port: "),
+        ("[focus]\nthreads = 0", "focus.threads: "),
         ("prefix = 'no colon'", "prefix: "),
         ("[gateway\n", "neosted.toml: "),
         ("cameras = []", "expected at least one"),
@@ -39,6 +41,12 @@ def test_the_committed_file_holds_the_defaults():
             "a number of its own",
         ),
         ("[archive]\nhost = 'archive'", "password_file"),
+        ("[focus.limits]\nmemory = 1", "focus.limits.memory: unknown key"),
+        ("[focus.limits]\nnice = 20", "focus.limits.nice: "),
+        ("[field.limits]\ncpus = [-1]", "field.limits.cpus.0: "),
+        ("[focus.limits]\nmemory_mib = -1", "focus.limits.memory_mib: "),
+        ("[focus.limits.environment]\nA = [1]", "focus.limits.environment.A: "),
+        ("[environment]\nmax_age = -1", "environment.max_age: "),
     ],
 )
 def test_a_wrong_key_is_named_with_its_place(tmp_path, text, expected):
@@ -98,3 +106,22 @@ def test_alarm_limits_that_cannot_be_are_refused(kind, limits, expected):
     with pytest.raises(ConfigurationError, match=r"alarms\.hfd: expected") as error:
         with_alarms(description, {"hfd": AlarmConfig(**limits)})
     assert expected in str(error.value)
+
+
+def test_limits_of_a_worker_are_read(tmp_path):
+    path = tmp_path / "neosted.toml"
+    path.write_text(
+        "[field.limits]\nmemory_mib = 0\nnice = 5\ncpus = [1, 0]\nfolder = 'work'\n"
+        "environment = { OMP_NUM_THREADS = 1, WORD = 'a' }"
+    )
+
+    config = load_config(path)
+
+    assert config.field.limits.limits() == Limits(
+        memory_mib=None,
+        nice=5,
+        cpus=(1, 0),
+        environment={"OMP_NUM_THREADS": "1", "WORD": "a"},
+        folder=tmp_path / "work",
+    )
+    assert config.focus.limits.limits() == Limits(memory_mib=2048)

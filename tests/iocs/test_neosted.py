@@ -20,7 +20,7 @@ def figures(ioc, port="FOCUS01"):
 def test_every_camera_has_figures_with_the_frames_time(neosted):
     for number in range(1, 17):
         hfd = figures(neosted, f"FOCUS{number:02d}")
-        frame_time = neosted.get(f"CAM{number:02d}:TimeStamp_RBV")
+        frame_time = neosted.wait(f"CAM{number:02d}:TimeStamp_RBV", lambda time: time > 0)
         assert 1.0 < hfd < 60.0
         assert abs(hfd.timestamp - frame_time) < 60.0
 

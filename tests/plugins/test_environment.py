@@ -30,7 +30,7 @@ def test_numbers_may_be_text(value):
     assert result.status is Status.OK
 
 
-@pytest.mark.parametrize("value", ["NaN", "inf", "", "n/a", None, True])
+@pytest.mark.parametrize("value", ["NaN", "inf", "", "n/a", None, True, np.ones(1)])
 def test_what_is_no_number_is_not_known(value):
     readings, result = read({"AMBTEMP": value, "SEEING": 1.4})
     assert math.isnan(readings.temperature)

@@ -268,7 +268,7 @@ def test_the_port_tells_the_camera_where_the_header_does_not(port, camera):
     assert result.outputs.camera_hfd[camera - 1] == 3.0
 
 
-@pytest.mark.parametrize("camera", [0, 17, 2.5, "x", None])
+@pytest.mark.parametrize("camera", [0, 17, 2.5, "x", None, np.ones(1)])
 def test_frames_of_no_camera_are_skipped(camera):
     result = Field().process(NO_PIXELS, Params(), {"CAMERA": camera}, metadata("FOCUS"))
     assert result.status is Status.SKIP

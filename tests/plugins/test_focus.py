@@ -194,6 +194,7 @@ def test_elongation_has_its_direction(diagonal, name):
         ({"PIXSCAL1": " 0.15 "}, 0.15),
         ({"CD1_1": -0.0003, "CD2_1": 0.0004}, 1.8),
         ({"CDELT1": 1.0}, 1.47),
+        ({"PIXSCALE": np.ones(1), "SCALE": 0.5}, 0.5),
         ({"PIXSCALE": "NaN", "XPIXSZ": 3.8, "FOCALLEN": 1400}, 206.265 * 3.8 / 1400),
     ],
 )

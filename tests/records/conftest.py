@@ -27,10 +27,9 @@ file = "{file}"
 process_timeout = 20.0
 [focus.alarms.mean]
 high = 900.0
-[field]
-file = "{file}"
 [environment]
 file = "{file}"
+threads = 2
 [[cameras]]
 number = 1
 user = "cam01"

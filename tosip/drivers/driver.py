@@ -10,7 +10,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 from tosip.drivers.fits import FitsFrame, read_fits
 from tosip.errors import FrameError, TosipError
 from tosip.pipeline.ndarray import NDArray
+from tosip.pipeline.origin import Origin
 from tosip.pipeline.pool import Lease, Pool, PoolExhausted
 from tosip.pipeline.ports import Port, Ports
 
@@ -69,11 +70,15 @@ def load_fits(
 class FitsDriver:
     """Usage: `driver = FitsDriver("CAM01", pool, ports)`, `driver.start()`, `driver.submit(path)`.
 
-    `on_change` is a list of functions to call, on the event loop, after each file.
+    `on_change` is a list of functions to call, on the event loop, when a file comes, when it was
+    read, and when the plugins have done with all frames.
     """
 
     def __init__(self, name: str, pool: Pool, ports: Ports) -> None:
         self.name = name
+        self.pool = pool
+        self.origin = Origin()
+        self.wait_for_plugins = False
         self.port: Port = ports.add(name)
         self.on_change: list[Callable[[], None]] = []
         self.unique_id = 0
@@ -82,7 +87,7 @@ class FitsDriver:
         self.last: NDArray | None = None
         self.last_name = ""
         self.message = ""
-        self._pool = pool
+        self._reading = False
         self._files: asyncio.Queue[_Stored] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
 
@@ -91,8 +96,15 @@ class FitsDriver:
         """How many files wait to be read."""
         return self._files.qsize()
 
+    @property
+    def busy(self) -> bool:
+        """Whether files are being read or, if clients wait for plugins, frames are processed."""
+        working = self._reading or self.queued > 0
+        return working or (self.wait_for_plugins and self.origin.queued > 0)
+
     def start(self) -> None:
         """Read what is submitted from now on."""
+        self.origin.on_idle.append(self._changed)
         self._task = asyncio.create_task(self._work(), name=f"driver {self.name}")
 
     async def stop(self) -> None:
@@ -116,13 +128,21 @@ class FitsDriver:
         """
         received = time.time() if received is None else received
         self._files.put_nowait(_Stored(path, name or path.name, received, done))
+        self._changed()
 
     async def _work(self) -> None:
         while True:
             stored = await self._files.get()
+            self._reading = True
+            await self.port.room()
             await self._read(stored)
-            for listener in (stored.done, *self.on_change):
-                self._call(listener)
+            self._reading = False
+            self._call(stored.done)
+            self._changed()
+
+    def _changed(self) -> None:
+        for listener in tuple(self.on_change):
+            self._call(listener)
 
     def _call(self, listener: Callable[[], None]) -> None:
         try:
@@ -136,7 +156,7 @@ class FitsDriver:
         loop = asyncio.get_running_loop()
         try:
             array = await asyncio.to_thread(
-                load_fits, stored.path, self._pool, loop, self.unique_id, stored.received
+                load_fits, stored.path, self.pool, loop, self.unique_id, stored.received
             )
         except TosipError as error:
             self.failed_files += 1
@@ -149,6 +169,7 @@ class FitsDriver:
             self.message = f"{stored.name}: a fault of TOSIP: {error!r}"
             log.exception("%s: %s", self.name, stored.name)
             return
+        array = replace(array, origin=self.origin)
         self.array_counter += 1
         self.message = ""
         self.last = array

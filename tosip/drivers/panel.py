@@ -3,11 +3,21 @@
 from tosip.description import Severity
 from tosip.drivers.driver import FitsDriver
 from tosip.housekeeping import Item, choice, integer, seconds, text
-from tosip.pipeline.panel import COLOR_MODES, DATA_TYPES, LONGEST_MESSAGE, dimension
+from tosip.pipeline.panel import (
+    COLOR_MODES,
+    DATA_TYPES,
+    LONGEST_MESSAGE,
+    POOL_ITEMS,
+    sizes,
+)
 
 
 def _set_counter(driver: FitsDriver, value: int) -> None:
     driver.array_counter = value
+
+
+def _set_wait(driver: FitsDriver, value: str) -> None:
+    driver.wait_for_plugins = value == "Yes"
 
 
 def _status(driver: FitsDriver) -> str:
@@ -31,6 +41,27 @@ DRIVER_ITEMS: tuple[Item[FitsDriver], ...] = (
         lambda d: d.failed_files,
         group="Arrays",
     ),
+    Item(
+        "WaitForPlugins",
+        choice("Whether AcquireBusy waits for plugins", "No", "Yes"),
+        lambda d: "Yes" if d.wait_for_plugins else "No",
+        _set_wait,
+        group="Arrays",
+    ),
+    Item(
+        "AcquireBusy",
+        choice("Whether files or frames are in work", "Done", "Acquiring"),
+        lambda d: "Acquiring" if d.busy else "Done",
+        group="Arrays",
+        bare=True,
+    ),
+    Item(
+        "NumQueuedArrays",
+        integer("Arrays that plugins still have"),
+        lambda d: d.origin.queued,
+        group="Arrays",
+        bare=True,
+    ),
     Item("QueuedFiles", integer("Files waiting to be read"), lambda d: d.queued, group="Arrays"),
     Item("UniqueId", integer("Number of the last file"), lambda d: d.unique_id, group="Last file"),
     Item(
@@ -45,8 +76,9 @@ DRIVER_ITEMS: tuple[Item[FitsDriver], ...] = (
         lambda d: d.last.timestamp if d.last else 0.0,
         group="Last file",
     ),
-    Item("ArraySizeX", integer("Columns", "px"), lambda d: dimension(d.last, 0), group="Last file"),
-    Item("ArraySizeY", integer("Rows", "px"), lambda d: dimension(d.last, 1), group="Last file"),
+    Item("ArraySizeX", integer("Columns", "px"), lambda d: sizes(d.last)[0], group="Last file"),
+    Item("ArraySizeY", integer("Rows", "px"), lambda d: sizes(d.last)[1], group="Last file"),
+    Item("ArraySizeZ", integer("Colours"), lambda d: sizes(d.last)[2], group="Last file"),
     Item(
         "DataType",
         choice("Type of the pixels", *DATA_TYPES),
@@ -75,4 +107,5 @@ DRIVER_ITEMS: tuple[Item[FitsDriver], ...] = (
         text("What is wrong with the last file", LONGEST_MESSAGE),
         lambda d: d.message[:LONGEST_MESSAGE],
     ),
+    *POOL_ITEMS,
 )

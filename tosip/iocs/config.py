@@ -9,11 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    ValidationError,
+    model_validator,
+)
 
 import tosip.plugins
 from tosip.description import Alarm, Description, Kind
 from tosip.errors import ConfigurationError
+from tosip.pipeline.limits import NICEST, Limits
 from tosip.reading import alarm_faults
 
 PREFIX = r"[A-Za-z0-9_:\-]*:"  # what EPICS allows in a record name, with a colon at the end
@@ -35,6 +43,28 @@ class AlarmConfig(_Section):
     hysteresis: float | None = None
 
 
+class LimitsConfig(_Section):
+    """What each worker process of a plugin may take; `memory_mib` 0 is no limit."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    memory_mib: int = Field(2048, ge=0)
+    nice: int = Field(0, ge=0, le=NICEST)
+    cpus: tuple[NonNegativeInt, ...] = ()
+    folder: Path | None = None
+    environment: dict[str, str] = {}
+
+    def limits(self) -> Limits:
+        """Return them as the pipeline knows them."""
+        return Limits(
+            memory_mib=self.memory_mib or None,
+            nice=self.nice,
+            cpus=self.cpus,
+            environment=self.environment,
+            folder=self.folder,
+        )
+
+
 class PluginConfig(_Section):
     """One algorithm: its file, the interpreter that runs it, its first values and alarm limits."""
 
@@ -43,6 +73,10 @@ class PluginConfig(_Section):
     interpreter: Path = Path(sys.executable)
     queue_size: int = Field(20, ge=1)
     process_timeout: float = Field(10.0, gt=0)
+    threads: int = Field(1, ge=1)
+    standby: bool = False
+    max_age: float = Field(0.0, ge=0)
+    limits: LimitsConfig = LimitsConfig()
     params: dict[str, Any] = {}
     alarms: dict[str, AlarmConfig] = {}
 
@@ -90,6 +124,14 @@ class ArchiveConfig(_Section):
         return self
 
 
+class BundlesConfig(_Section):
+    """How much is kept of each plugin's failed frames: bundles, MiB, bundles of one fault."""
+
+    number: int = Field(20, ge=0)
+    mib: int = Field(1024, ge=1)
+    alike: int = Field(3, ge=1)
+
+
 class SimulationConfig(_Section):
     """What `--simulate` exposes: square frames of `size` pixels every `period` seconds."""
 
@@ -111,6 +153,7 @@ class NeostedConfig(_Section):
     focus: PluginConfig = PluginConfig(file=_PLUGINS / "focus.py")
     field: PluginConfig = PluginConfig(file=_PLUGINS / "field.py", queue_size=100)
     environment: PluginConfig = PluginConfig(file=_PLUGINS / "environment.py", queue_size=100)
+    bundles: BundlesConfig = BundlesConfig()
     simulation: SimulationConfig = SimulationConfig()
 
     @model_validator(mode="after")
@@ -177,6 +220,11 @@ def _resolve(table: dict[str, Any], folder: Path) -> None:
             values = table.get(section)
             if isinstance(values, dict) and isinstance(values.get(key), str):
                 values[key] = folder / values[key]
+    for section in ("focus", "field", "environment"):
+        values = table.get(section)
+        limits = values.get("limits") if isinstance(values, dict) else None
+        if isinstance(limits, dict) and isinstance(limits.get("folder"), str):
+            limits["folder"] = folder / limits["folder"]
 
 
 def _faults(path: Path, error: ValidationError) -> list[str]:

@@ -21,7 +21,15 @@ from tosip.iocs import network
 from tosip.iocs.arguments import Parser
 from tosip.iocs.config import PREFIX, NeostedConfig, load_config, with_alarms
 from tosip.iocs.screens import write_neosted_screens
-from tosip.iocs.system import ENVIRONMENT, FIELD, GATEWAY, System, running, simulated_cameras
+from tosip.iocs.system import (
+    ENVIRONMENT,
+    FIELD,
+    GATEWAY,
+    System,
+    beside,
+    running,
+    simulated_cameras,
+)
 from tosip.iocs.view import shown
 
 if TYPE_CHECKING:
@@ -126,6 +134,7 @@ async def _run(config: NeostedConfig, options: argparse.Namespace) -> int:
             _write_screens(system, options.screens)
         await system.gateway.start()
         ioc = _serve(system)
+        await stack.enter_async_context(beside(ioc.follow(system.pool.figures)))
         sys.stdout.write(
             f"TOSIP ready: prefix {config.prefix} "
             f"gateway {config.gateway.host}:{system.gateway.port}\n"

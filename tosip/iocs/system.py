@@ -6,11 +6,14 @@ gateway -> CAMnn (FITS driver) -> FOCUSnn (focus plugin) -> FOCUS (all of them) 
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from tosip.bundles.keeper import Keeper
+from tosip.bundles.shelf import Limits as BundleLimits
 from tosip.drivers.driver import FitsDriver
 from tosip.errors import ConfigurationError, ProtocolError, WorkerError
 from tosip.gateway.gateway import Gateway
@@ -19,11 +22,11 @@ from tosip.gateway.stored import StoredFile
 from tosip.gateway.users import Users, hash_password
 from tosip.iocs.children import Child
 from tosip.iocs.config import CameraConfig, NeostedConfig, PluginConfig
+from tosip.pipeline.jobs import AlgorithmFault, Program
 from tosip.pipeline.parameters import ParameterError
 from tosip.pipeline.plugin import Plugin
 from tosip.pipeline.pool import Pool
 from tosip.pipeline.ports import Ports
-from tosip.pipeline.process import AlgorithmFault, Program
 
 ALL_FOCUS = "FOCUS"
 FIELD = "FIELD"
@@ -39,6 +42,7 @@ class System:
 
     config: NeostedConfig
     gateway: Gateway
+    pool: Pool
     drivers: dict[str, FitsDriver] = field(default_factory=dict)
     plugins: dict[str, Plugin] = field(default_factory=dict)
     passwords: dict[str, str] = field(default_factory=dict, repr=False)
@@ -58,6 +62,7 @@ async def running(config: NeostedConfig, var: Path, *, simulate: bool) -> AsyncI
     async with AsyncExitStack() as stack:
         pool = Pool(config.pool_mib * 1024**2)
         stack.callback(pool.close)
+        await stack.enter_async_context(beside(pool.shrink_when_idle()))
         ports = Ports()
         archive = await _archive(config, var, stack, simulate=simulate)
         users, passwords = _users(config, simulate=simulate)
@@ -69,12 +74,28 @@ async def running(config: NeostedConfig, var: Path, *, simulate: bool) -> AsyncI
             port=config.gateway.port,
             limits=Limits(free_space=int(config.gateway.least_free_gib * 1024**3)),
         )
-        system = System(config, Gateway(settings), passwords=passwords)
+        system = System(config, Gateway(settings), pool, passwords=passwords)
         _add_drivers(system, pool, ports, stack)
+        keeper = _keeper(config, var)
+        stack.push_async_callback(keeper.close)
         await _add_plugins(system, pool, ports, stack)
+        for plugin in system.plugins.values():
+            keeper.watch(plugin)
         system.gateway.on_stored = _router(system)
         stack.push_async_callback(system.gateway.stop)
         yield system
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run `work` until the end of the `async with`."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 async def _archive(
@@ -117,6 +138,17 @@ def _users(config: NeostedConfig, *, simulate: bool) -> tuple[Users, dict[str, s
     return Users({user: hash_password(word) for user, word in passwords.items()}), passwords
 
 
+def _keeper(config: NeostedConfig, var: Path) -> Keeper:
+    """Keep failed frames, but not on the disk space without which no upload is taken."""
+    limits = BundleLimits(
+        number=config.bundles.number,
+        size=config.bundles.mib * 1024**2,
+        alike=config.bundles.alike,
+        least_free=int(2 * config.gateway.least_free_gib * 1024**3),
+    )
+    return Keeper(var / "bundles", limits)
+
+
 def _add_drivers(system: System, pool: Pool, ports: Ports, stack: AsyncExitStack) -> None:
     for camera in system.config.cameras:
         driver = FitsDriver(camera.port, pool, ports)
@@ -153,13 +185,22 @@ def _add_plugin(
     for file in (config.file, config.interpreter):
         if not file.is_file():
             raise ConfigurationError(f"{name}: expected a file, got {file}")
-    program = Program(name, config.file.resolve(), config.class_name, config.interpreter)
+    program = Program(
+        name,
+        config.file.resolve(),
+        config.class_name,
+        config.interpreter,
+        standby=config.standby,
+        limits=config.limits.limits(),
+    )
     plugin = Plugin(
         program,
         pool,
         ports,
         queue_size=config.queue_size,
         process_timeout=config.process_timeout,
+        threads=config.threads,
+        max_age=config.max_age,
     )
     stack.push_async_callback(plugin.stop)
     system.plugins[name] = plugin

@@ -56,7 +56,7 @@ def _table(system: System) -> Table:
 
 def _row(plugin: Plugin) -> list[str]:
     outcome = plugin.last_outcome
-    state = plugin.supervisor.state.value
+    state = plugin.workers.state.value
     if outcome is None:
         return ["-", "-", "-", "-", state, "-"]
     found = outcome.outputs or {}
@@ -97,7 +97,8 @@ class ExposureLines:
 
     def __init__(self, system: System) -> None:
         self._system = system
-        self._exposures: dict[float, dict[str, Outcome]] = {}
+        # By time and camera whether it was good: an outcome would keep its frame's memory.
+        self._exposures: dict[float, dict[str, bool]] = {}
         self._printed: deque[float] = deque(maxlen=100)
         for camera in system.config.cameras:
             plugin = system.plugins[camera.focus_port]
@@ -117,7 +118,7 @@ class ExposureLines:
                 loop = asyncio.get_running_loop()
                 loop.call_later(EXPOSURE_TIMEOUT, self._print, timestamp)
             exposure = self._exposures.setdefault(timestamp, {})
-            exposure[camera] = outcome
+            exposure[camera] = (outcome.outputs or {}).get("outcome") == "good"
             if len(exposure) == len(self._system.config.cameras):
                 # After the loop's next round the field's figures know of this one too.
                 asyncio.get_running_loop().call_later(0.2, self._print, timestamp)
@@ -130,7 +131,7 @@ class ExposureLines:
             return
         self._printed.append(timestamp)
         taken = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(timestamp))
-        good = sum((o.outputs or {}).get("outcome") == "good" for o in exposure.values())
+        good = sum(exposure.values())
         cameras = len(self._system.config.cameras)
         with contextlib.suppress(BrokenPipeError):
             sys.stdout.write(

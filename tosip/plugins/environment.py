@@ -64,7 +64,7 @@ class Environment(Algorithm[Params, Readings]):
 
 def number(value: Any) -> float:
     """Return a keyword's value as a finite float, or NaN."""
-    if isinstance(value, bool):
+    if isinstance(value, (bool, np.ndarray)):
         return math.nan
     try:
         found = float(value)

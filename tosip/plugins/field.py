@@ -401,7 +401,7 @@ def start_time(attributes: Mapping[str, Any], metadata: Metadata) -> float:
 
 def number(value: Any) -> float:
     """Return an attribute's value as a finite float, or NaN."""
-    if isinstance(value, bool):
+    if isinstance(value, (bool, np.ndarray)):
         return math.nan
     try:
         found = float(value)

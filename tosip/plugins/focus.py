@@ -273,6 +273,8 @@ def pixel_scale(params: Params, attributes: Mapping[str, Any]) -> float:
 
 def number(value: Any) -> float:
     """Return a keyword's value as a float, NaN where it is none; headers hold numbers as text."""
+    if isinstance(value, np.ndarray):
+        return math.nan
     try:
         return float(value)
     except (TypeError, ValueError):

@@ -26,15 +26,18 @@ class DeclaredRecords:
             for field in description.outputs
         }
         plugin.params.listen(self._parameter_changed)
+        self._shown: float | None = None  # time stamp of the frame whose outputs are valid
         plugin.on_outcome.append(self._frame_done)
+        plugin.on_stale.append(self._got_stale)
 
     def _input(self, prefix: str, field: Field) -> tuple[Demand, Readback | None]:
         def write(value: Any) -> Any:
             try:
-                return self._plugin.params.set(field.name, value)
+                return self._plugin.write(field.name, value)
             except ParameterError as error:
                 log.warning("refused: %s", error)
-                return self._plugin.params[field.name]
+                params = self._plugin.params
+                return params.staged.get(field.name, params[field.name])
 
         initial = self._plugin.params[field.name]
         demand = Demand(names.demand(prefix, field.name), field, initial, write)
@@ -52,8 +55,15 @@ class DeclaredRecords:
         if outcome.status is Status.SKIP:
             return
         time = outcome.array.timestamp
+        self._shown = time if outcome.good else None
         for name, record in self._outputs.items():
             if outcome.failed or outcome.outputs is None:
                 record.invalidate(time)
             else:
                 record.set(outcome.outputs[name], time)
+
+    def _got_stale(self) -> None:
+        if self._shown is None:  # what failed stays what it is
+            return
+        for record in self._outputs.values():
+            record.expire(self._shown)

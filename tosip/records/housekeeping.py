@@ -57,7 +57,7 @@ class HousekeepingRecords(Generic[OwnerT]):
                     item.write(self._owner, item.field.within_limits(value))
             except (TosipError, ValueError) as error:
                 log.warning("%s%s: refused %r: %s", self._prefix, item.demand, value, error)
-            self.changed()
+            self._post()  # now: the put ends with this
             return item.read(self._owner) if item.read else None
 
         initial = item.read(self._owner) if item.read else None

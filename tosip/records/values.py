@@ -10,7 +10,7 @@ from typing import Any
 
 from softioc import alarm, builder
 
-from tosip.description import Alarm, Field, Kind, Severity
+from tosip.description import Alarm, Field, Kind, Severity, same_value
 from tosip.errors import ConfigurationError
 from tosip.names import LONGEST_RECORD
 
@@ -62,6 +62,10 @@ class Figure:
         """Keep the value but say that the frame of `timestamp` gave none."""
         self._record.set_alarm(alarm.INVALID_ALARM, alarm.READ_ALARM, timestamp)
 
+    def expire(self, timestamp: float) -> None:
+        """Keep the value and its frame's time but say that it is too old."""
+        self._record.set_alarm(alarm.INVALID_ALARM, alarm.TIMEOUT_ALARM, timestamp)
+
 
 class Demand:
     """The record that operators write; `on_write` gets the plain value, on the event loop.
@@ -89,7 +93,7 @@ class Demand:
     def show(self, plain: Any) -> None:
         """Show a value that was not written through this record."""
         value = _to_record(self.field, plain)
-        if not _same(value, self._record.get()):
+        if not same_value(value, self._record.get()):
             self._record.set(value, process=False)
 
     def _updated(self, value: Any) -> None:
@@ -129,11 +133,6 @@ def _from_record(field: Field, value: Any) -> Any:
     if field.kind is Kind.BOOL:
         return bool(value)
     return value
-
-
-def _same(one: Any, other: Any) -> bool:
-    same = one == other
-    return bool(same.all()) if hasattr(same, "all") else bool(same)
 
 
 def _limits(field: Field, low: str, high: str) -> dict[str, Any]:

@@ -71,7 +71,8 @@ def _run(
     pixels = np.array(image, image.dtype.newbyteorder("="), order="C")
     check_layout(list(pixels.shape), pixels.dtype.name, pixels.nbytes)
     pixels.flags.writeable = False
-    returned = algorithm.process(pixels, params, MappingProxyType(attributes), _metadata(pixels))
+    seen = MappingProxyType({name: _read_only(value) for name, value in attributes.items()})
+    returned = algorithm.process(pixels, params, seen, _metadata(pixels))
     result = returned if isinstance(returned, Result) else Result(returned)
     status = result_status(result)
     found: Outputs | None = None
@@ -103,6 +104,13 @@ def _plain_inputs(
         except ValueError as error:
             raise ValueError(f"{inputs.__name__}.{name}: {error}") from None
     return plain
+
+
+def _read_only(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        value = value.view()
+        value.flags.writeable = False
+    return value
 
 
 def _metadata(image: "np.ndarray[Any, Any]") -> Metadata:

@@ -111,12 +111,14 @@ class Monitor:
     """Updates of one PV, in order.
 
     Built on p4p's raw client: in the one with threads an update that comes before `monitor` has
-    returned is lost, and no later one wakes it (p4p 4.3).
+    returned is lost, and no later one wakes it (p4p 4.3). A choice is known by its text in every
+    update: p4p forgets the texts when its client handles a PV of another type in between.
     """
 
     def __init__(self, client: Any, name: str) -> None:
         self._woken = threading.Event()
         self._client, self._name = client, name
+        self._choices: Sequence[str] = ()
 
     def next(self, timeout: float = 10.0) -> Any:
         """Return the next update; queue.Empty if none comes."""
@@ -125,9 +127,18 @@ class Monitor:
             self._woken.clear()
             update = self._subscription.pop()
             if update is not None and not isinstance(update, Exception):
-                return update
+                return self._with_choice(update)
             if update is None and not self._woken.wait(max(0.0, deadline - time.monotonic())):
                 raise queue.Empty
+
+    def _with_choice(self, update: Any) -> Any:
+        from p4p.nt.enum import ntenum
+
+        if isinstance(update, ntenum):
+            self._choices = update.raw.value.choices or self._choices
+            if update < len(self._choices):
+                update.choice = self._choices[update]
+        return update
 
     def __enter__(self) -> "Monitor":
         from p4p.client.raw import Context
