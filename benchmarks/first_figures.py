@@ -7,9 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
+from benchmarks.timing import table
 from tosip.testing.ioc import IocProcess
 
 CAMERAS = 16
@@ -32,12 +30,14 @@ def main() -> None:
             done = time.monotonic()
         finally:
             ioc.stop()
-    table = Table(title=f"First figures of {CAMERAS} simulated cameras")
-    for heading in ("from", "to", "s", "of the limit"):
-        table.add_column(heading, justify="right")
-    table.add_row("start", "ready", f"{ready - before:.1f}", "-")
-    table.add_row("ready", "figures of all", f"{done - ready:.1f}", f"{(done - ready) / LIMIT:.0%}")
-    Console().print(table)
+    table(
+        f"First figures of {CAMERAS} simulated cameras",
+        ("from, to", "s", "of the limit"),
+        [
+            ("start, ready", f"{ready - before:.1f}", "-"),
+            ("ready, figures of all", f"{done - ready:.1f}", f"{(done - ready) / LIMIT:.0%}"),
+        ],
+    )
 
 
 if __name__ == "__main__":

@@ -9,15 +9,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks.timing import block, in_turns, medians, table
 from tosip.drivers.fits import read_fits
 from tosip.drivers.sky import StarField, expose, fits_bytes
 
@@ -37,8 +34,8 @@ def main() -> None:
             "read_fits": lambda: read_fits(path, lambda shape, dtype: target),
             "astropy, memmap=False": lambda: _astropy(path),
         }
-        times = _interleaved(ways)
-    _show({name: median(values) for name, values in times.items()})
+        times = in_turns({name: block(way) for name, way in ways.items()}, _REPEATS)
+    _show(medians(times))
 
 
 def _astropy(path: Path) -> np.ndarray[Any, np.dtype[Any]]:
@@ -47,23 +44,15 @@ def _astropy(path: Path) -> np.ndarray[Any, np.dtype[Any]]:
     return pixels
 
 
-def _interleaved(ways: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(_REPEATS):
-        for name, way in ways.items():
-            start = perf_counter()
-            way()
-            times[name].append(perf_counter() - start)
-    return times
-
-
-def _show(medians: dict[str, float]) -> None:
-    table = Table(title=f"{_SIDE}x{_SIDE} uint16, median of {_REPEATS}")
-    for heading in ("way", "ms", "times read_fits"):
-        table.add_column(heading, justify="left" if heading == "way" else "right")
-    for name, seconds in medians.items():
-        table.add_row(name, f"{1e3 * seconds:.1f}", f"{seconds / medians['read_fits']:.2f}")
-    Console().print(table)
+def _show(middle: dict[str, float]) -> None:
+    table(
+        f"{_SIDE}x{_SIDE} uint16, median of {_REPEATS}",
+        ("way", "ms", "times read_fits"),
+        [
+            (name, f"{1e3 * seconds:.1f}", f"{seconds / middle['read_fits']:.2f}")
+            for name, seconds in middle.items()
+        ],
+    )
 
 
 if __name__ == "__main__":

@@ -10,14 +10,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from functools import partial
-from statistics import median
-from time import perf_counter
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks.timing import block, in_turns, medians, table
 from tosip import Metadata
 from tosip.drivers.sky import Conditions, Frame, StarField, Telescope, expose
 from tosip.plugins.focus import Figures, Focus, Params
@@ -44,8 +41,8 @@ def main() -> None:
     sep = _sep()
     if sep is not None:
         ways["sep, 4800 stars"] = partial(_extract, sep, frames["4800 stars"])
-    times = _interleaved(ways)
-    _show({name: median(values) for name, values in times.items()}, frames)
+    times = in_turns({name: block(way) for name, way in ways.items()}, _REPEATS)
+    _show(medians(times), frames)
 
 
 def _frame(stars: int, focus: float = 0.0, transparency: float = 1.0) -> Frame:
@@ -81,21 +78,9 @@ def _extract(sep: Any, frame: Frame) -> None:
     sep.flux_radius(pixels, objects["x"], objects["y"], np.full(len(objects), 10.0), 0.5)
 
 
-def _interleaved(ways: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(_REPEATS):
-        for name, way in ways.items():
-            start = perf_counter()
-            way()
-            times[name].append(perf_counter() - start)
-    return times
-
-
-def _show(medians: dict[str, float], frames: dict[str, Frame]) -> None:
-    table = Table(title=f"{_SIDE}x{_SIDE} pixels, 16 bits, medians of {_REPEATS}")
-    for column in ("way", "ms", "times np.copyto", "outcome", "stars", "HFD (px)"):
-        table.add_column(column, justify="left" if column in ("way", "outcome") else "right")
-    for name, seconds in medians.items():
+def _show(middle: dict[str, float], frames: dict[str, Frame]) -> None:
+    rows = []
+    for name, seconds in middle.items():
         frame = frames.get(name.removeprefix("Focus, "))
         found = _measure(frame) if frame is not None and name.startswith("Focus") else None
         figures = (
@@ -103,9 +88,13 @@ def _show(medians: dict[str, float], frames: dict[str, Frame]) -> None:
             if found is None
             else (found.outcome.value, str(found.stars), f"{found.hfd_pixels:.2f}")
         )
-        ratio = seconds / medians["np.copyto"]
-        table.add_row(name, f"{seconds * 1e3:.1f}", f"{ratio:.1f}", *figures)
-    Console().print(table)
+        ratio = seconds / middle["np.copyto"]
+        rows.append((name, f"{seconds * 1e3:.1f}", f"{ratio:.1f}", *figures))
+    table(
+        f"{_SIDE}x{_SIDE} pixels, 16 bits, medians of {_REPEATS}",
+        ("way", "ms", "times np.copyto", "outcome", "stars", "HFD (px)"),
+        rows,
+    )
 
 
 if __name__ == "__main__":
