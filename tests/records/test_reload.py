@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,3 +85,30 @@ def test_operator_can_turn_it_off_and_reload_by_hand(site):
     site.status("loaded")
     assert site.mean() == 600.0
     assert int(site.ioc.get("FOCUS01:WorkerPid_RBV")) != pid
+
+
+HUNG = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+
+
+@pytest.mark.parametrize("busy", ["hanging", "reloading", "starting again"])
+def test_ioc_ends_with_status_0_whatever_its_workers_are_at(site, busy):
+    in_process = "        if params.mode is Mode.RAISE:"
+    if busy == "starting again":
+        site.ioc.put("FOCUS01:AutoReload", "No")
+        flag = site.file.with_name("slow")
+        waits = f"if os.path.exists({str(flag)!r}):\n    {HUNG}\n"
+        site.save("import os\n", f"import os\n{waits}")
+        site.ioc.put("FOCUS01:Reload", 1)
+        site.status("loaded")
+        flag.touch()
+        os.kill(int(site.ioc.get("FOCUS01:WorkerPid_RBV")), signal.SIGKILL)
+        site.ioc.wait("FOCUS01:WorkerState_RBV", lambda state: str(state) == "Starting")
+    elif busy == "reloading":
+        site.save("import os\n", f"import os\n{HUNG}\n")
+        site.status("loading")
+    else:
+        site.save(in_process, f"        {HUNG}\n{in_process}")
+        site.status("loaded")
+        site.uploads.frame()
+        site.ioc.wait("FOCUS01:WorkerState_RBV", lambda state: str(state) == "Busy")
+    assert site.ioc.stop() == 0
