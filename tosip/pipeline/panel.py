@@ -401,7 +401,7 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
     ),
     Item(
         "CodeHash",
-        text("SHA-256 of the algorithm's file"),
+        text("SHA-256 of the code that runs"),
         lambda p: p.workers.code_hash,
         group="Worker",
     ),

@@ -304,7 +304,8 @@ class Plugin:
             try:
                 supervisor.submit(job)
             except ProtocolError as error:  # no worker has seen it
-                self._done(entry, error)
+                # Not at once: it hands out the next, and all of them may be such.
+                asyncio.get_running_loop().call_soon(self._done, entry, error)
 
     def _done(self, entry: Entry, answer: Answer | WorkerError | ProtocolError | None) -> None:
         if answer is None:
