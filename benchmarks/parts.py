@@ -133,7 +133,8 @@ class _Talk:
             "unique_id": array.unique_id,
             "timestamp": array.timestamp,
             "port": "CAM",
-            "attributes": dict(array.attributes),
+            "attributes": {},  # as in the frame before
+            "fresh": False,
             "params": None,
             "spare": [],
         }
@@ -225,7 +226,8 @@ def _worker_here(rig: Rig, array: NDArray, talk: _Talk) -> Iterator[Block]:
         file = str(rig.program("HERE").file)
         load = {"version": protocol.VERSION, "file": file, "class": None, "start": True}
         socketpair.send(ours, (), "load", code={}, **load)
-        first = {**talk.fields, "params": PARAMS}
+        known = {"attributes": dict(array.attributes), "fresh": True}
+        first = {**talk.fields, **known, "params": PARAMS}
         socketpair.send(ours, [array.lease.buffer.reader], "frame", **first)
         socketpair.send(ours, (), "stop")
         worker.run()
