@@ -276,7 +276,7 @@ def test_long_header_reaches_the_algorithm(tmp_path):
 def test_attributes_are_those_of_the_frame_whatever_the_frames_before_had(tmp_path):
     frames: list[dict[str, object]] = [
         {"A": 1, "B": "text", "C": 0.0, "D": math.nan},
-        {"A": True, "B": "text", "C": -0.0, "D": math.nan},
+        {"A": True, "B": "text", "C": 0.0, "D": math.nan},
         {"A": 1.0, "B": "other", "E": np.arange(3)},
         {"A": 1.0, "B": "other", "E": np.arange(3) + 1},
         {},

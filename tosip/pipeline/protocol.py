@@ -225,11 +225,11 @@ def _check(type_: str, fields: Mapping[str, Any]) -> None:
         )
     for name, types in expected.items():
         # bool is an int to isinstance, and a frame number of True is none.
-        value = fields[name]
-        if type(value) not in types:
+        kind = type(fields[name])
+        if kind not in types:
             wanted = " or ".join(kind.__name__ for kind in types)
-            raise ProtocolError(f"{type_}.{name}: expected {wanted}, got {type(value).__name__}")
-        if types is _NUMBERS and not set(map(type, value)) <= {int}:
+            raise ProtocolError(f"{type_}.{name}: expected {wanted}, got {kind.__name__}")
+        if kind is list and fields[name] and set(map(type, fields[name])) != {int}:
             raise ProtocolError(f"{type_}.{name}: expected a list of int")
 
 
