@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.commands.test_replay_bundles import MENDED, keep
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```(\w+)(?: file=(\S+))?\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -19,6 +22,7 @@ COMMANDS = [
     if language == "console"
     for line in text.splitlines()
 ]
+BUNDLE_COMMANDS = [command for command in COMMANDS if "bundles" in command]
 BIN = Path(sys.executable).parent
 
 
@@ -54,7 +58,21 @@ def test_make_targets_exist(command):
     assert run(["make", "-n", *command.split()[1:]], ROOT).returncode == 0
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("tosip")])
+def test_failed_frame_is_replayed_as_shown(tmp_path):
+    first, second = BUNDLE_COMMANDS
+    (kept,) = keep(tmp_path, "raise ValueError('odd')")
+    shutil.copytree(kept, tmp_path / first.split()[-1])
+    (tmp_path / "mended.py").write_text(MENDED)
+
+    done = run([str(BIN / "tosip"), *shlex.split(first)[1:]], tmp_path)
+    assert (done.returncode, "reproduced: ValueError: odd" in done.stdout) == (1, True)
+    done = run([str(BIN / "tosip"), *shlex.split(second)[1:]], tmp_path)
+    assert (done.returncode, "works now" in done.stdout) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "command", [c for c in COMMANDS if c.startswith("tosip") and c not in BUNDLE_COMMANDS]
+)
 def test_tosip_commands_run(folder, command):
     done = run([str(BIN / "tosip"), *shlex.split(command)[1:]], folder)
 
