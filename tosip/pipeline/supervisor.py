@@ -97,14 +97,12 @@ class Supervisor:
     def start_beside(self, first: "Supervisor") -> None:
         """Start a further worker of a plugin; failures are those of a restart."""
         self.description, self.code = first.description, first.code
-        self._failures = -1  # nothing has failed yet
         self._step(Event.START)
-        self._step(Event.DIED)
-        self._died.set()
-        self._keep()
+        self._keep(launch=True)
 
-    def _keep(self) -> None:
-        self._keeper = asyncio.create_task(self._keep_alive(), name=f"keep {self.program.name}")
+    def _keep(self, *, launch: bool = False) -> None:
+        name = f"keep {self.program.name}"
+        self._keeper = asyncio.create_task(self._keep_alive(launch=launch), name=name)
 
     def can_take(self, params: ParameterSet) -> bool:
         """Whether a frame with these parameters may be submitted now."""
@@ -252,12 +250,14 @@ class Supervisor:
             self._standby.renew()
         return worker.description
 
-    async def _keep_alive(self) -> None:
+    async def _keep_alive(self, *, launch: bool) -> None:
+        if launch:
+            await self._try_launch()
         while True:
-            await self._died.wait()
-            self._died.clear()
             while self.state is WorkerState.BACKOFF:
                 await self._restart()
+            await self._died.wait()
+            self._died.clear()
 
     async def _restart(self) -> None:
         if self._worker:
@@ -269,6 +269,9 @@ class Supervisor:
         else:
             await asyncio.sleep(restart_delay(self._failures))
             self._step(Event.RETRY)
+        await self._try_launch()
+
+    async def _try_launch(self) -> None:
         try:
             await self._launch()
         except (WorkerError, ProtocolError) as error:
