@@ -138,7 +138,7 @@ def test_worker_goes_on(tmp_path, code):
             await check(good)
             assert not (await bad.process()).failed
             assert bad.plugin.workers.pid == pid
-            assert handles() == before
+            assert handles() <= before
         assert not alive(pid)
 
     run(work())
@@ -156,7 +156,7 @@ def test_frame_fails_and_the_next_does_not(tmp_path, code):
             bad.plugin.process_timeout = 20.0
             assert not (await bad.process()).failed
             await check(good)
-            assert handles() == before
+            assert handles() <= before
             assert bad.balanced()
             if bad.plugin.workers.pid != pid:
                 assert not alive(pid)
@@ -188,7 +188,7 @@ def test_plugin_that_cannot_start_says_why(tmp_path, stage, way):
                 async with plugin_rig(broken(tmp_path, stage, code)):
                     pass
             await check(good)
-            assert handles() == before
+            assert handles() <= before
 
     run(work())
 
@@ -202,7 +202,7 @@ def test_worker_that_raises_in_process_goes_on(tmp_path, way):
             assert not (await bad.process()).failed
             assert bad.plugin.workers.pid == pid
             await check(good)
-            assert handles() == before
+            assert handles() <= before
 
     run(work())
 
@@ -218,7 +218,7 @@ def test_worker_that_breaks_in_stop_is_gone(tmp_path, way):
                 assert not (await rig.process()).failed
             assert not alive(pid)
             await check(good)
-            assert handles() == before
+            assert handles() <= before
 
     run(work())
 

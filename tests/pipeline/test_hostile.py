@@ -167,7 +167,7 @@ def test_worker_that_starts_with_rubbish_is_ended(tmp_path, bodies):
         for body in bodies:
             error = await faced(evil(tmp_path, body), pool)
             assert isinstance(error, (ProtocolError, WorkerDied, AlgorithmFault)), body
-            assert descriptors() == before, body
+            assert descriptors() <= before, body
 
     run(work())
 
@@ -181,7 +181,7 @@ def test_worker_that_answers_rubbish_is_ended_and_the_frame_fails(tmp_path, bodi
         for body in bodies:
             assert isinstance(await faced(evil(tmp_path, body), pool), WorkerDied), body
             assert pool.figures().buffers == pool.figures().free_buffers == 1
-            assert descriptors() == before, body
+            assert descriptors() <= before, body
 
     run(work())
 

@@ -279,7 +279,7 @@ def test_stop_while_busy_ends_the_worker_and_accounts_for_the_frames(tmp_path):
             for task in frames:
                 task.cancel()
         await asyncio.gather(*frames, return_exceptions=True)
-        assert descriptors() == before
+        assert descriptors() <= before
 
     run(work())
 

@@ -213,7 +213,7 @@ def test_fault_at_start_tells_its_stage_and_leaves_nothing(tmp_path, stage, sour
             async with plugin_rig(probe(tmp_path, source)):
                 pass
         assert caught.value.stage == stage
-        assert descriptors() == before
+        assert descriptors() <= before
 
     run(work())
 
@@ -227,7 +227,7 @@ def test_interpreter_that_cannot_run_the_worker_is_told_with_its_last_words(tmp_
         with pytest.raises(WorkerDied, match=words):
             async with plugin_rig(probe(tmp_path, interpreter=fake)):
                 pass
-        assert descriptors() == before
+        assert descriptors() <= before
 
     run(work("could not start: Permission denied"))
     fake.chmod(0o755)
