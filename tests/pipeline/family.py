@@ -8,6 +8,7 @@ import os
 import select
 import subprocess
 import time
+from collections.abc import Iterable
 from multiprocessing import resource_tracker, shared_memory
 from pathlib import Path
 
@@ -78,14 +79,26 @@ class Watch:
 
     def left(self) -> list[int]:
         """Return the numbers of those that have not ended."""
-        ended, _, _ = select.select(list(self._watched), [], [], 0)
+        ended = self._wait(self._watched, 0.0)
         return [pid for descriptor, pid in self._watched.items() if descriptor not in ended]
+
+    @staticmethod
+    def _wait(descriptors: Iterable[int], seconds: float) -> set[int]:
+        """Wait until one of the processes ends and return those that have; not by `select`, which
+        takes no descriptor above 1023."""
+        poller = select.poll()
+        for descriptor in descriptors:
+            poller.register(descriptor, select.POLLIN)
+        return {descriptor for descriptor, _ in poller.poll(1000 * seconds)}
 
     def seconds(self, limit: float = 1.0) -> float:
         """Wait until all have ended and return how long it took."""
         began = time.monotonic()
-        while self.left() and time.monotonic() < began + limit:
-            time.sleep(0.001)
+        while left := self.left():
+            rest = began + limit - time.monotonic()
+            if rest <= 0:
+                break
+            self._wait([d for d, pid in self._watched.items() if pid in left], rest)
         took = time.monotonic() - began
         assert not self.left(), [Path(f"/proc/{p}/cmdline").read_bytes() for p in self.left()]
         assert not [name for name in self._shared() if name.exists()]

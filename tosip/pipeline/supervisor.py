@@ -1,7 +1,8 @@
 """Keeps one worker process alive: restarts it with growing delay, gives up when it is hopeless.
 
 The first restart after a good result is immediate; each failure in a row waits longer. After
-`QUARANTINE_AFTER` in a row the worker is quarantined until `rearm`.
+`QUARANTINE_AFTER` in a row the worker is quarantined until `rearm`. A worker runs the code that was
+good, whatever the files hold by then; newer code comes in by `candidate`, `prepare`, `take_over`.
 """
 
 import asyncio
