@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import ftplib
 import json
-import socket
 import subprocess
 import sys
 import threading
@@ -26,6 +25,7 @@ from tosip.gateway import (
     hash_password,
 )
 from tosip.gateway.archive import ArchiveServer
+from tosip.testing.ioc import free_port
 
 PASSWORD = "corr3ct horse"
 ARCHIVE_PASSWORD = "batt3ry staple"
@@ -47,7 +47,7 @@ class Site:
         self.archive: Any = None
         # A test that uses the gateway before it was started deserves its AttributeError.
         self.gateway: Any = None
-        self.archive_port = _free_port()
+        self.archive_port = free_port()
         self.changed = threading.Condition()
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever)
@@ -191,12 +191,6 @@ def until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def fits(side: int = 100, cards: Iterable[str] = ()) -> bytes:

@@ -14,14 +14,22 @@ from typing import Any
 from tosip.testing.process import LinesProcess
 
 _LOOPBACK = "127.0.0.1"
+_PORTS = range(10_000, 32_000)
 
 
 def free_port() -> int:
-    """Return a port that nobody uses now, for TCP and UDP."""
-    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-        tcp.bind((_LOOPBACK, 0))
-        port: int = tcp.getsockname()[1]
-        udp.bind((_LOOPBACK, port))
+    """Return a port that nobody uses now, for TCP and UDP.
+
+    It lies below those that the kernel gives to clients, of which one could take it meanwhile.
+    """
+    while True:
+        port = secrets.choice(_PORTS)
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+            try:
+                tcp.bind((_LOOPBACK, port))
+                udp.bind((_LOOPBACK, port))
+            except OSError:
+                continue
         return port
 
 
