@@ -137,8 +137,7 @@ def test_frames_go_on_while_the_disk_hangs(tmp_path, monkeypatch, caplog):
             assert "PROBE: frame 7: no bundle: others are still being written" in caplog.text
             disk.set()
             await until_kept(rig, MOST_WAITING + 1)
-            rig.plugin.enable(False)
-            rig.published.clear()
+            rig.let_go()
             gc.collect()
             assert rig.pool.figures().used_buffers == 0
 

@@ -59,7 +59,7 @@ def test_file_becomes_a_frame_on_the_port(tmp_path):
             assert array.timestamp == 1767323045.0
             assert array.attributes["EXPTIME"] == 40.0
             assert reading.driver.array_counter == 1
-            assert reading.driver.last is array
+            assert reading.driver.port.last is array
 
     run(work())
 
@@ -135,7 +135,7 @@ def test_full_pool_delays_the_next_file_until_a_frame_is_given_back(tmp_path):
             waiting = asyncio.create_task(reading.read(file(tmp_path)))
             assert not (await asyncio.wait([waiting], timeout=0.1))[0]
             reading.published.clear()
-            reading.driver.last = None
+            reading.driver.port.last = None
             await waiting
             assert reading.driver.array_counter == 2
 
@@ -167,7 +167,7 @@ def test_pool_that_stays_full_costs_the_file_only(tmp_path, monkeypatch):
             await reading.read(file(tmp_path))
             assert reading.driver.message == "a.fits: expected room in the frame pool, got none"
             reading.published.clear()
-            reading.driver.last = None
+            reading.driver.port.last = None
             await reading.read(file(tmp_path))
             assert reading.driver.array_counter == 2
 

@@ -149,6 +149,12 @@ class Rig:
                 await changed.wait()
         self.plugin.on_change.remove(changed.set)
 
+    def let_go(self) -> None:
+        """Hold no frame any more, here and in the plugin."""
+        self.published.clear()
+        self.source.last = None
+        self.plugin.enable(False)
+
     def printed(self) -> Sequence[str]:
         """The last lines that the present worker has printed; they go on to grow."""
         return self.plugin.workers.printed
@@ -171,5 +177,5 @@ async def plugin_rig(program: Program, **options: Any) -> AsyncIterator[Rig]:
         yield rig
     finally:
         await plugin.stop()
-        rig.published.clear()  # each holds descriptors of its memory
+        rig.let_go()  # each frame holds descriptors of its memory
         pool.close()

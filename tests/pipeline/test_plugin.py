@@ -85,8 +85,7 @@ def test_every_frame_is_accounted_for_at_every_moment(
                     await asyncio.sleep(0)
             if not stop_early:
                 await rig.until(lambda: not len(rig.plugin.queue) and not in_process(rig))
-        rig.published.clear()
-        rig.plugin.enable(False)
+        rig.let_go()
         c = rig.plugin.counters
         assert not unbalanced
         assert c.received == c.processed + c.failed + c.dropped
@@ -132,10 +131,10 @@ def test_disabled_plugin_takes_nothing_and_lets_its_last_array_go(tmp_path):
     async def work():
         async with plugin_rig(probe(tmp_path)) as rig:
             await rig.process()
-            rig.published.clear()
             rig.plugin.enable(False)
             rig.source.publish(frame(rig.pool))
             assert rig.plugin.counters.received == 1
+            rig.let_go()
             figures = rig.pool.figures()
             assert figures.free_buffers == figures.buffers
             rig.plugin.enable(True)

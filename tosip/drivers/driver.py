@@ -84,7 +84,6 @@ class FitsDriver:
         self.unique_id = 0
         self.array_counter = 0
         self.failed_files = 0
-        self.last: NDArray | None = None
         self.last_name = ""
         self.message = ""
         self._reading = False
@@ -172,5 +171,4 @@ class FitsDriver:
         array = replace(array, origin=self.origin)
         self.array_counter += 1
         self.message = ""
-        self.last = array
         self.port.publish(array)

@@ -73,22 +73,24 @@ DRIVER_ITEMS: tuple[Item[FitsDriver], ...] = (
     Item(
         "TimeStamp",
         seconds("When the last array was taken (Unix)"),
-        lambda d: d.last.timestamp if d.last else 0.0,
+        lambda d: d.port.last.timestamp if d.port.last else 0.0,
         group="Last file",
     ),
-    Item("ArraySizeX", integer("Columns", "px"), lambda d: sizes(d.last)[0], group="Last file"),
-    Item("ArraySizeY", integer("Rows", "px"), lambda d: sizes(d.last)[1], group="Last file"),
-    Item("ArraySizeZ", integer("Colours"), lambda d: sizes(d.last)[2], group="Last file"),
+    Item(
+        "ArraySizeX", integer("Columns", "px"), lambda d: sizes(d.port.last)[0], group="Last file"
+    ),
+    Item("ArraySizeY", integer("Rows", "px"), lambda d: sizes(d.port.last)[1], group="Last file"),
+    Item("ArraySizeZ", integer("Colours"), lambda d: sizes(d.port.last)[2], group="Last file"),
     Item(
         "DataType",
         choice("Type of the pixels", *DATA_TYPES),
-        lambda d: d.last.data_type if d.last else "UInt8",
+        lambda d: d.port.last.data_type if d.port.last else "UInt8",
         group="Last file",
     ),
     Item(
         "ColorMode",
         choice("Colour mode", *COLOR_MODES),
-        lambda d: d.last.color_mode if d.last else "Mono",
+        lambda d: d.port.last.color_mode if d.port.last else "Mono",
         group="Last file",
     ),
     Item(

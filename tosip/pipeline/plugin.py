@@ -223,7 +223,7 @@ class Plugin:
         """Take arrays, or none; the queue is left to drain."""
         self.enabled = enabled
         if not enabled:
-            self.last_outcome = None  # or its array would stay leased
+            self.last_outcome = self.port.last = None  # or their arrays would stay leased
         self._changed()
 
     def write(self, name: str, value: Any) -> Any:
@@ -386,7 +386,7 @@ class Plugin:
         if answer.refused:
             log.warning("%s: frame %d: image: %s", self.name, array.unique_id, answer.refused)
             self.dropped_output_arrays += 1
-        if outcome.failed or answer.refused or not self.port.heard:
+        if outcome.failed or answer.refused:
             return _Done(entry.received, outcome)
         return _Done(entry.received, outcome, self._result(array, status, answer))
 
@@ -433,6 +433,8 @@ class Plugin:
         self._changed()
         if done.result is not None:
             self._publish(done.result)
+        if not self.enabled:
+            self.port.last = None
         outcome.array.origin.done()
 
     def _publish(self, result: NDArray) -> None:

@@ -6,11 +6,11 @@ whether its port is `blocked` before it makes the next array.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from tosip.errors import ConfigurationError
-from tosip.pipeline.ndarray import NDArray
+from tosip.pipeline.ndarray import AttributeValue, NDArray
 
 Listener = Callable[[NDArray], None]
 
@@ -28,18 +28,27 @@ class Room(Protocol):
 class Port:
     """Where arrays come out of a driver or a plugin.
 
-    `on_room` is a list of functions to call when a blocked port may be blocked no more.
+    `on_room` is a list of functions to call when a blocked port may be blocked no more. `last` is
+    the array that came out last. `callbacks` is areaDetector's ArrayCallbacks: without it nobody is
+    handed anything. `attributes` gives what every array gets beside its own attributes.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.on_room: list[Callable[[], None]] = []
+        self.last: NDArray | None = None
+        self.callbacks = True
+        self.attributes: Callable[[], Mapping[str, AttributeValue]] | None = None
         self._listeners: list[tuple[Listener, Room | None]] = []
 
     def publish(self, array: NDArray) -> None:
         """Hand `array` to everyone who listens."""
-        for listener, _ in tuple(self._listeners):
-            listener(array)
+        if self.attributes and (added := self.attributes()):
+            array = array.with_attributes(added)
+        self.last = array
+        if self.callbacks:
+            for listener, _ in tuple(self._listeners):
+                listener(array)
 
     def listen(self, listener: Listener, room: Room | None = None) -> None:
         """Call `listener` with every array from now on; without `room` it always has some."""
@@ -54,11 +63,6 @@ class Port:
         if room is not None:
             room.on_room.remove(self._tell_room)
         self._tell_room()
-
-    @property
-    def heard(self) -> bool:
-        """Whether anybody listens."""
-        return bool(self._listeners)
 
     @property
     def blocked(self) -> bool:
