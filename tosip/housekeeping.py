@@ -19,7 +19,11 @@ class Item(Generic[OwnerT]):
     """One value: `pv` is its name behind the prefix, without `_RBV`.
 
     With `read` there is a record that shows it, `pv_RBV` unless areaDetector names it `pv` alone
-    (`bare`). With `write` there is a record `pv` that operators write. `group` heads it on screens.
+    (`bare`). With `write`, which may return something to wait for, there is a record `pv` that
+    operators write. It shows the value in force: itself, without a `pv_RBV`, if it is its own
+    `echo`; not if it `resets` a count. What is `saved` is as it was after a restart. `derived` says
+    that a database template makes the records from others: `r` the one that shows, `w` the one
+    that is written. `group` heads the item on screens.
     """
 
     pv: str
@@ -28,25 +32,33 @@ class Item(Generic[OwnerT]):
     write: Callable[[OwnerT, Any], Any] | None = None
     group: str = "Status"
     bare: bool = False
+    echo: bool = False
+    resets: bool = False
+    saved: bool = False
+    derived: str = ""
 
     @property
     def readback(self) -> str:
         """Name of the record that shows the value; empty if none does."""
-        if self.read is None:
+        if self.echo or (self.read is None and "r" not in self.derived):
             return ""
         return self.pv if self.bare else f"{self.pv}_RBV"
 
     @property
     def demand(self) -> str:
         """Name of the record that operators write; empty if there is none."""
-        return self.pv if self.write else ""
+        return self.pv if self.write or "w" in self.derived else ""
 
 
 def integer(
-    doc: str, units: str = "", alarm: Alarm | None = None, low: float | None = None
+    doc: str,
+    units: str = "",
+    alarm: Alarm | None = None,
+    low: float | None = None,
+    high: float | None = None,
 ) -> Field:
     """Describe a whole number."""
-    return Field("", Kind.INT, doc, units=units, alarm=alarm, low=low)
+    return Field("", Kind.INT, doc, units=units, alarm=alarm, low=low, high=high)
 
 
 def number(doc: str, units: str, precision: int = 3, low: float | None = None) -> Field:

@@ -18,16 +18,16 @@ LONGEST_RECORD = 60
 _SERVED = """
     ADCoreVersion Acquire AcquireBusy AcquireBusyCB Apply ArrayCallbacks ArrayCounter ArrayRate
     ArraySize ArraySize0 ArraySize1 ArraySize2 ArraySize3 ArraySize4 ArraySize5 ArraySize6
-    ArraySize7 ArraySize8 ArraySize9 ArraySizeX ArraySizeY ArraySizeZ AsynIO AutoReload
-    BayerPattern BlockingCallbacks BundleCount BusyTime ClearAcquireBusy CodeHash Codec
-    ColorMode CompressedSize CpuShare DataType Dimensions DisorderedArrays DriverVersion
-    DroppedArrays DroppedOutputArrays EmptyFreeList EnableCallbacks EpicsTSNsec EpicsTSSec
-    ExecutionTime FailedArrays FirmwareVersion Image LastBundle LastExit LastOutput Latency
-    Manufacturer MaxAge MaxArrayRate MaxByteRate MaxThreads Message MinCallbackTime Model
-    NDArrayAddress NDArrayPort NDAttributesFile NDAttributesMacros NDAttributesStatus
-    NDimensions NumPreAllocBuffers NumQueuedArrays NumThreads PVI PluginType PoolAllocBuffers
-    PoolFreeBuffers PoolMaxMem PoolPollStats PoolUsedBuffers PoolUsedMem PortName
-    PreAllocBuffers ProcessPlugin ProcessTimeout ProcessedArrays QueueFree QueueFreeLow
+    ArraySize7 ArraySize8 ArraySize9 ArraySizeX ArraySizeY ArraySizeZ AsynIO AutoReload BayerPattern
+    BlockingCallbacks BundleCount BusyTime ClearAcquireBusy CodeHash Codec ColorMode CompressedSize
+    CpuShare DataType Dim0SA Dim1SA Dim2SA Dim3SA Dim4SA Dim5SA Dim6SA Dim7SA Dim8SA Dim9SA
+    Dimensions DisorderedArrays DriverVersion DroppedArrays DroppedOutputArrays EmptyFreeList
+    EnableCallbacks EpicsTSNsec EpicsTSSec ExecutionTime FailedArrays FirmwareVersion Image
+    LastBundle LastExit LastOutput Latency Manufacturer MaxAge MaxArrayRate MaxByteRate MaxThreads
+    Message MinCallbackTime Model NDArrayAddress NDArrayPort NDAttributesFile NDAttributesMacros
+    NDAttributesMessage NDAttributesStatus NDimensions NumPreAllocBuffers NumQueuedArrays NumThreads PVI PluginType
+    PoolAllocBuffers PoolFreeBuffers PoolMaxMem PoolPollStats PoolUsedBuffers PoolUsedMem PortName
+    PreAllocBuffers Preview ProcessPlugin ProcessTimeout ProcessedArrays QueueFree QueueFreeLow
     QueueSize QueueUse QueueUseHIGH QueueUseHIHI Rearm ReceivedArrays Reload ReloadStatus
     ResidentMemory RestartCount RestartRequired SDKVersion SerialNumber SetAcquireBusy SortFree
     SortFreeLow SortMode SortSize SortTime StageChanges StagedChanges Status TimeStamp UniqueId
@@ -39,6 +39,12 @@ RESERVED = frozenset(_SERVED.split())
 def pascal_case(name: str) -> str:
     """Turn a declared name into its PV's: `fwhm_x` becomes `FwhmX`."""
     return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+
+
+def snake_case(name: str) -> str:
+    """Turn a PV's name into Python's: `NDArrayPort` becomes `nd_array_port`."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
+    return words.lower()
 
 
 def demand(prefix: str, name: str) -> str:

@@ -200,7 +200,7 @@ def test_a_driver_is_busy_until_the_plugins_are_done_if_a_client_asks_for_it(ioc
 
     busy("Done")
     assert ioc.get("CAM01:NumQueuedArrays") == 0
-    assert str(ioc.get("CAM01:WaitForPlugins_RBV")) == "Yes"
+    assert str(ioc.get("CAM01:WaitForPlugins")) == "Yes"
     ioc.put("CAM01:WaitForPlugins", "No")
 
 

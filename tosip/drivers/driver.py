@@ -79,11 +79,14 @@ class FitsDriver:
         self.pool = pool
         self.origin = Origin()
         self.wait_for_plugins = False
+        self.acquiring = True
+        self.preallocate = 0  # buffers that PreAllocBuffers makes
         self.port: Port = ports.add(name)
         self.on_change: list[Callable[[], None]] = []
         self.unique_id = 0
         self.array_counter = 0
         self.failed_files = 0
+        self.skipped_files = 0
         self.last_name = ""
         self.message = ""
         self._reading = False
@@ -97,7 +100,7 @@ class FitsDriver:
 
     @property
     def busy(self) -> bool:
-        """Whether files are being read or, if clients wait for plugins, frames are processed."""
+        """Whether files are in work and, if clients wait for plugins, their frames: AcquireBusy."""
         working = self._reading or self.queued > 0
         return working or (self.wait_for_plugins and self.origin.queued > 0)
 
@@ -113,6 +116,11 @@ class FitsDriver:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
+    def acquire(self, acquiring: bool) -> None:
+        """Read files, or let those that come from now on go by unread."""
+        self.acquiring = acquiring
+        self._changed()
+
     def submit(
         self,
         path: Path,
@@ -123,8 +131,14 @@ class FitsDriver:
     ) -> None:
         """Read a file as soon as those before it are read; `done` is called when it was.
 
+        `done` is called at once, and the file is not read, while the driver is not acquiring.
         `name` is what people know the file by, if that is not its path's.
         """
+        if not self.acquiring:
+            self.skipped_files += 1
+            self._call(done)
+            self._changed()
+            return
         received = time.time() if received is None else received
         self._files.put_nowait(_Stored(path, name or path.name, received, done))
         self._changed()

@@ -2,14 +2,24 @@
 
 from tosip.description import Severity
 from tosip.drivers.driver import FitsDriver
-from tosip.housekeeping import Item, choice, integer, seconds, text
-from tosip.pipeline.panel import (
-    COLOR_MODES,
-    DATA_TYPES,
-    LONGEST_MESSAGE,
+from tosip.housekeeping import Item, choice, integer, text
+from tosip.pipeline.panel import LONGEST_MESSAGE
+from tosip.pipeline.port_panel import (
+    ARRAY_RATE,
+    ATTRIBUTE_ITEMS,
+    CALLBACKS,
     POOL_ITEMS,
-    sizes,
+    VERSION_ITEMS,
+    last_array_items,
 )
+
+
+def _acquire(driver: FitsDriver, value: str) -> None:
+    driver.acquire(value == "Acquire")
+
+
+def _ignore(_driver: FitsDriver, _value: str) -> None:
+    """Take what clients of areaDetector's busy record write, which tells us nothing."""
 
 
 def _set_counter(driver: FitsDriver, value: int) -> None:
@@ -27,14 +37,47 @@ def _status(driver: FitsDriver) -> str:
 
 
 DRIVER_ITEMS: tuple[Item[FitsDriver], ...] = (
-    Item("PortName", text("Name of this port"), lambda d: d.name, group="Driver"),
+    Item(
+        "Acquire",
+        choice("Whether files become arrays", "Done", "Acquire"),
+        lambda d: "Acquire" if d.acquiring else "Done",
+        _acquire,
+        group="Driver",
+        echo=True,
+    ),
+    Item(
+        "Acquire",
+        choice("Whether files become arrays", "Done", "Acquiring"),
+        lambda d: "Acquiring" if d.acquiring else "Done",
+        group="Driver",
+    ),
+    Item(
+        "AcquireBusy",
+        choice("Whether files or frames are in work", "Done", "Acquiring"),
+        lambda d: "Acquiring" if d.busy else "Done",
+        _ignore,
+        group="Driver",
+        echo=True,
+    ),
+    Item(
+        "WaitForPlugins",
+        choice("Whether AcquireBusy waits for plugins", "No", "Yes"),
+        lambda d: "Yes" if d.wait_for_plugins else "No",
+        _set_wait,
+        group="Driver",
+        echo=True,
+        saved=True,
+    ),
+    CALLBACKS,
     Item(
         "ArrayCounter",
         integer("Arrays produced since the reset"),
         lambda d: d.array_counter,
         _set_counter,
         group="Arrays",
+        resets=True,
     ),
+    ARRAY_RATE,
     Item(
         "FailedArrays",
         integer("Files that were no frame"),
@@ -42,18 +85,10 @@ DRIVER_ITEMS: tuple[Item[FitsDriver], ...] = (
         group="Arrays",
     ),
     Item(
-        "WaitForPlugins",
-        choice("Whether AcquireBusy waits for plugins", "No", "Yes"),
-        lambda d: "Yes" if d.wait_for_plugins else "No",
-        _set_wait,
+        "SkippedFiles",
+        integer("Files that came while not acquiring"),
+        lambda d: d.skipped_files,
         group="Arrays",
-    ),
-    Item(
-        "AcquireBusy",
-        choice("Whether files or frames are in work", "Done", "Acquiring"),
-        lambda d: "Acquiring" if d.busy else "Done",
-        group="Arrays",
-        bare=True,
     ),
     Item(
         "NumQueuedArrays",
@@ -70,29 +105,7 @@ DRIVER_ITEMS: tuple[Item[FitsDriver], ...] = (
         lambda d: d.last_name[-1024:],
         group="Last file",
     ),
-    Item(
-        "TimeStamp",
-        seconds("When the last array was taken (Unix)"),
-        lambda d: d.port.last.timestamp if d.port.last else 0.0,
-        group="Last file",
-    ),
-    Item(
-        "ArraySizeX", integer("Columns", "px"), lambda d: sizes(d.port.last)[0], group="Last file"
-    ),
-    Item("ArraySizeY", integer("Rows", "px"), lambda d: sizes(d.port.last)[1], group="Last file"),
-    Item("ArraySizeZ", integer("Colours"), lambda d: sizes(d.port.last)[2], group="Last file"),
-    Item(
-        "DataType",
-        choice("Type of the pixels", *DATA_TYPES),
-        lambda d: d.port.last.data_type if d.port.last else "UInt8",
-        group="Last file",
-    ),
-    Item(
-        "ColorMode",
-        choice("Colour mode", *COLOR_MODES),
-        lambda d: d.port.last.color_mode if d.port.last else "Mono",
-        group="Last file",
-    ),
+    *last_array_items(lambda driver: driver.port.last, "Last file"),
     Item(
         "Status",
         choice(
@@ -109,5 +122,7 @@ DRIVER_ITEMS: tuple[Item[FitsDriver], ...] = (
         text("What is wrong with the last file", LONGEST_MESSAGE),
         lambda d: d.message[:LONGEST_MESSAGE],
     ),
+    *ATTRIBUTE_ITEMS,
     *POOL_ITEMS,
+    *VERSION_ITEMS,
 )

@@ -51,8 +51,11 @@ def main(arguments: list[str] | None = None) -> int:
         status = asyncio.run(_run(config, options))
     except TosipError as error:
         sys.stderr.write(f"tosip: {error}\n")
-        return 2
-    if options.interactive:
+        status = 2
+    except Exception:
+        log.exception("a fault of TOSIP")
+        status = 1
+    if "softioc" in sys.modules:  # its threads do not end by themselves
         from tosip.records.ioc import leave
 
         leave(status)
@@ -71,6 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--prefix", help="prefix of all PVs (default: NEOSTED:)")
     add("--var", type=Path, default=Path("var"), metavar="DIR", help="folder to write to")
     add("--screens", type=Path, metavar="DIR", help="write the Phoebus screens here at start")
+    add("--acf", type=Path, metavar="FILE", help="EPICS access security rules: who may write what")
+    add("--pvlist", type=Path, metavar="FILE", help="write the names of all PVs here at start")
     add("--interactive", action="store_true", help="give softioc's shell; leaving it ends the IOC")
     return parser
 
@@ -133,7 +138,8 @@ async def _run(config: NeostedConfig, options: argparse.Namespace) -> int:
         if options.screens:
             _write_screens(system, options.screens)
         await system.gateway.start()
-        ioc = _serve(system)
+        ioc = await _serve(system, options)
+        stack.callback(ioc.stop)
         await stack.enter_async_context(beside(ioc.follow(system.pool.figures)))
         sys.stdout.write(
             f"TOSIP ready: prefix {config.prefix} "
@@ -151,20 +157,27 @@ async def _run(config: NeostedConfig, options: argparse.Namespace) -> int:
     return 0
 
 
-def _serve(system: System) -> "Ioc":
+async def _serve(system: System, options: argparse.Namespace) -> "Ioc":
     """Make the records and start EPICS, which reads its environment when it is imported."""
     network.stay_on_loopback()
     from tosip.records.ioc import Ioc
 
-    ioc = Ioc(system.config.prefix)
+    ioc = Ioc(system.config.prefix, options.var / "autosave", options.acf)
+    ioc.add_pool(system.pool)
     for driver in system.drivers.values():
-        driver.on_change.append(ioc.add(f"{driver.name}:", driver, DRIVER_ITEMS))
+        changed = ioc.add_driver(driver.name, driver, DRIVER_ITEMS, "FITS files")
+        driver.on_change.append(changed)
     for plugin in system.plugins.values():
         described = with_alarms(plugin.description, system.settings_of(plugin).alarms)
-        ioc.add_plugin(f"{plugin.name}:", plugin, described)
-    changed = ioc.add(f"{GATEWAY}:", system.gateway, GATEWAY_ITEMS)
+        ioc.add_plugin(plugin.name, plugin, described)
+    changed = ioc.add_part(GATEWAY, system.gateway, GATEWAY_ITEMS, "FTP gateway")
     system.gateway.on_change = lambda _counters: changed()
-    ioc.run()
+    await ioc.run()
+    if options.pvlist:
+        try:
+            ioc.write_names(options.pvlist)
+        except OSError as error:
+            raise ConfigurationError(f"--pvlist: {options.pvlist}: {error.strerror}") from None
     return ioc
 
 

@@ -1,4 +1,7 @@
-"""Where the EPICS servers listen. Has to be settled before softioc is imported."""
+"""Where the EPICS servers listen, and where PVs of others are looked for.
+
+Has to be settled before softioc is imported.
+"""
 
 import os
 
@@ -13,8 +16,17 @@ LOOPBACK = {
 }
 
 
+# For attributes that come from the PVs of other IOCs.
+CLIENT = {"EPICS_CA_ADDR_LIST": "127.0.0.1", "EPICS_CA_AUTO_ADDR_LIST": "NO"}
+
+
 def stay_on_loopback() -> None:
-    """Keep both servers on loopback, unless the environment says where they shall listen."""
+    """Keep servers and client on loopback, unless the environment says where they shall go."""
+    if "EPICS_CA_ADDR_LIST" not in os.environ:
+        # The server's beacons follow the client's addresses where nothing else is said.
+        if "EPICS_CAS_INTF_ADDR_LIST" in os.environ:
+            os.environ.setdefault("EPICS_CAS_AUTO_BEACON_ADDR_LIST", "YES")
+        os.environ.update(CLIENT)
     for protocol in ("EPICS_CAS_", "EPICS_PVAS_"):
         if f"{protocol}INTF_ADDR_LIST" not in os.environ:
             os.environ.update({k: v for k, v in LOOPBACK.items() if k.startswith(protocol)})

@@ -3,30 +3,29 @@
 from typing import Any
 
 from tosip.algorithm import Status
-from tosip.description import Severity
+from tosip.description import Alarm, Severity
 from tosip.housekeeping import Item, button, choice, integer, number, seconds, text
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.plugin import Plugin
-from tosip.pipeline.protocol import PIXEL_TYPES
+from tosip.pipeline.port_panel import (
+    ARRAY_RATE,
+    ATTRIBUTE_ITEMS,
+    CALLBACKS,
+    POOL_ITEMS,
+    VERSION_ITEMS,
+    last_array_items,
+)
 from tosip.pipeline.sorting import SortMode
 from tosip.pipeline.states import WorkerState
-from tosip.pipeline.workers import MOST_WORKERS
 
 LONGEST_MESSAGE = 4000
 NO_FRAME = "no frame yet"
 STALE = "stale"
 TOO_OLD = "stale: no good result for longer than MaxAge"
-DATA_TYPES = tuple(name for name, _ in PIXEL_TYPES.values())
-COLOR_MODES = ("Mono", "Bayer", "RGB1", "RGB2", "RGB3", "YUV444", "YUV422", "YUV421")
 
 
 def _last(plugin: Plugin) -> NDArray | None:
     return plugin.last_outcome.array if plugin.last_outcome else None
-
-
-def sizes(array: NDArray | None) -> tuple[int, int, int]:
-    """Return ArraySizeX, Y and Z of an array; zeros if there is none."""
-    return array.sizes if array else (0, 0, 0)
 
 
 def _status(plugin: Plugin) -> str:
@@ -54,6 +53,10 @@ def _set(name: str) -> Any:
     return write
 
 
+def _set_blocking(plugin: Plugin, value: str) -> None:
+    plugin.blocking = value == "Yes"
+
+
 def _queue_size(plugin: Plugin, value: int) -> None:
     plugin.queue.size = value
 
@@ -74,61 +77,17 @@ def _set_byte_rate(plugin: Plugin, value: float) -> None:
     plugin.throttle.limit = value
 
 
-MEBIBYTE = 1024**2  # areaDetector's MB
-
-# Of every port, a driver's or a plugin's: the figures of the IOC's one pool.
-POOL_ITEMS: tuple[Item[Any], ...] = (
-    Item(
-        "PoolMaxMem",
-        number("Memory that frames may take", "MB", 1),
-        lambda port: port.pool.budget / MEBIBYTE,
-        group="Pool",
-        bare=True,
-    ),
-    Item(
-        "PoolUsedMem",
-        number("Memory that frames take", "MB", 1),
-        lambda port: port.pool.figures().memory / MEBIBYTE,
-        group="Pool",
-        bare=True,
-    ),
-    Item(
-        "PoolAllocBuffers",
-        integer("Buffers of frames"),
-        lambda port: port.pool.figures().buffers,
-        group="Pool",
-        bare=True,
-    ),
-    Item(
-        "PoolFreeBuffers",
-        integer("Buffers that wait for a frame"),
-        lambda port: port.pool.figures().free_buffers,
-        group="Pool",
-        bare=True,
-    ),
-    Item(
-        "PoolUsedBuffers",
-        integer("Buffers that somebody reads"),
-        lambda port: port.pool.figures().used_buffers,
-        group="Pool",
-        bare=True,
-    ),
-    Item(
-        "EmptyFreeList",
-        button("Give free buffers' memory back"),
-        write=lambda port, _: port.pool.shrink(),
-        group="Pool",
-    ),
-)
+# MAJOR when nothing is free; a template sets the limit of MINOR to a quarter of the places.
+_RUNS_FULL = Alarm(lolo=0, low=0)
 
 PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
-    Item("PortName", text("Name of this port"), lambda p: p.name, group="Plugin"),
     Item(
         "NDArrayPort",
         text("Port that the arrays come from"),
         lambda p: p.source,
         lambda p, value: p.connect(value),
         group="Plugin",
+        saved=True,
     ),
     Item(
         "EnableCallbacks",
@@ -136,6 +95,7 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
         lambda p: "Enable" if p.enabled else "Disable",
         _enable,
         group="Plugin",
+        saved=True,
     ),
     Item(
         "MinCallbackTime",
@@ -143,7 +103,23 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
         lambda p: p.min_callback_time,
         _set("min_callback_time"),
         group="Plugin",
+        saved=True,
     ),
+    Item(
+        "MaxArrayRate",
+        number("Most arrays per second (0: no limit)", "Hz", low=0.0),
+        group="Plugin",
+        derived="rw",
+    ),
+    Item(
+        "BlockingCallbacks",
+        choice("Whether a full queue holds up the source", "No", "Yes"),
+        lambda p: "Yes" if p.blocking else "No",
+        _set_blocking,
+        group="Plugin",
+        saved=True,
+    ),
+    CALLBACKS,
     Item(
         "ProcessPlugin",
         button("Process the last array again"),
@@ -175,13 +151,16 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
         lambda p: p.array_counter,
         _set("array_counter"),
         group="Arrays",
+        resets=True,
     ),
+    ARRAY_RATE,
     Item(
         "DroppedArrays",
         integer("Arrays dropped since the reset"),
         lambda p: p.dropped_arrays,
         _set("dropped_arrays"),
         group="Arrays",
+        resets=True,
     ),
     Item(
         "QueueSize",
@@ -189,13 +168,21 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
         lambda p: p.queue.size,
         _queue_size,
         group="Arrays",
+        saved=True,
     ),
     Item(
         "QueueFree",
-        integer("Free places in the queue"),
+        integer("Free places in the queue", alarm=_RUNS_FULL),
         lambda p: max(0, p.queue.size - len(p.queue)),
         group="Arrays",
         bare=True,
+    ),
+    Item(
+        "QueueUse",
+        integer("Arrays that wait"),
+        group="Arrays",
+        bare=True,
+        derived="r",
     ),
     Item(
         "MaxByteRate",
@@ -203,6 +190,7 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
         lambda p: p.throttle.limit,
         _set_byte_rate,
         group="Arrays",
+        saved=True,
     ),
     Item(
         "DroppedOutputArrays",
@@ -210,6 +198,7 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
         lambda p: p.dropped_output_arrays,
         _set("dropped_output_arrays"),
         group="Arrays",
+        resets=True,
     ),
     Item(
         "ReceivedArrays",
@@ -235,27 +224,7 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
         lambda p: a.unique_id if (a := _last(p)) else 0,
         group="Last array",
     ),
-    Item(
-        "TimeStamp",
-        seconds("When the last array was taken (Unix)"),
-        lambda p: a.timestamp if (a := _last(p)) else 0.0,
-        group="Last array",
-    ),
-    Item("ArraySizeX", integer("Columns", "px"), lambda p: sizes(_last(p))[0], group="Last array"),
-    Item("ArraySizeY", integer("Rows", "px"), lambda p: sizes(_last(p))[1], group="Last array"),
-    Item("ArraySizeZ", integer("Colours"), lambda p: sizes(_last(p))[2], group="Last array"),
-    Item(
-        "DataType",
-        choice("Type of the pixels", *DATA_TYPES),
-        lambda p: a.data_type if (a := _last(p)) else "UInt8",
-        group="Last array",
-    ),
-    Item(
-        "ColorMode",
-        choice("Colour mode", *COLOR_MODES),
-        lambda p: a.color_mode if (a := _last(p)) else "Mono",
-        group="Last array",
-    ),
+    *last_array_items(_last, "Last array"),
     Item(
         "Status",
         choice(
@@ -275,6 +244,7 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
         seconds("Age that makes results invalid (0: none)", 1, low=0.0),
         lambda p: p.max_age,
         _set("max_age"),
+        saved=True,
     ),
     Item(
         "Latency",
@@ -292,12 +262,13 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
         lambda p: p.workers.number,
         lambda p, value: p.workers.resize(value),
         group="Threads",
+        saved=True,
     ),
     Item(
         "MaxThreads",
         integer("Most worker processes"),
-        lambda p: 1 if p.description.stateful else MOST_WORKERS,
         group="Threads",
+        derived="r",
     ),
     Item(
         "SortMode",
@@ -305,6 +276,7 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
         lambda p: p.sorter.mode.value,
         lambda p, value: p.set_sorting(mode=SortMode(value)),
         group="Threads",
+        saved=True,
     ),
     Item(
         "SortTime",
@@ -312,6 +284,7 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
         lambda p: p.sorter.time,
         lambda p, value: p.set_sorting(time=value),
         group="Threads",
+        saved=True,
     ),
     Item(
         "SortSize",
@@ -319,10 +292,11 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
         lambda p: p.sorter.size,
         lambda p, value: p.set_sorting(size=value),
         group="Threads",
+        saved=True,
     ),
     Item(
         "SortFree",
-        integer("Free places for arrays out of order"),
+        integer("Free places for arrays out of order", alarm=_RUNS_FULL),
         lambda p: p.sorter.free,
         group="Threads",
         bare=True,
@@ -333,6 +307,7 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
         lambda p: p.sorter.disordered,
         _set_disordered,
         group="Threads",
+        resets=True,
     ),
     Item(
         "WorkerState",
@@ -409,26 +384,27 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
         "Reload",
         button("Load the algorithm's file again"),
         write=lambda p, _: p.reloader.request(),
-        group="Worker",
+        group="Reload",
     ),
     Item(
         "AutoReload",
         choice("Whether saving the file reloads it", "No", "Yes"),
         lambda p: "Yes" if p.reloader.automatic else "No",
         _set_auto_reload,
-        group="Worker",
+        group="Reload",
+        saved=True,
     ),
     Item(
         "ReloadStatus",
         text("What came of the last reload", LONGEST_MESSAGE),
         lambda p: p.reloader.status[-LONGEST_MESSAGE:],
-        group="Worker",
+        group="Reload",
     ),
     Item(
         "RestartRequired",
         text("Declarations that need a restart", LONGEST_MESSAGE),
         lambda p: p.reloader.restart_required[:LONGEST_MESSAGE],
-        group="Worker",
+        group="Reload",
     ),
     Item(
         "ProcessTimeout",
@@ -436,6 +412,7 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
         lambda p: p.process_timeout,
         _set("process_timeout"),
         group="Worker",
+        saved=True,
     ),
     Item(
         "Rearm",
@@ -443,5 +420,7 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
         write=lambda p, _: p.workers.rearm(),
         group="Worker",
     ),
+    *ATTRIBUTE_ITEMS,
     *POOL_ITEMS,
+    *VERSION_ITEMS,
 )

@@ -100,7 +100,9 @@ class Plugin:
         self.name = program.name
         self.program = program
         self.pool = pool
+        self.preallocate = 0  # buffers that PreAllocBuffers makes
         self.port: Port = ports.add(program.name)
+        self._policy = policy
         self.queue = FrameQueue(queue_size, policy)
         self.counters = Counters()
         self.enabled = True
@@ -170,6 +172,20 @@ class Plugin:
         self._sort(self.sorter.flush)
         self.freshness.stop()
         self._stop_waiting()
+
+    @property
+    def blocking(self) -> bool:
+        """Whether the source waits when the queue is full, and loses nothing.
+
+        It is what BlockingCallbacks is set for in areaDetector; arrays are processed side by side
+        with the source all the same.
+        """
+        return self.queue.policy is Policy.BLOCK
+
+    @blocking.setter
+    def blocking(self, blocking: bool) -> None:
+        drop = Policy.DROP_NEWEST if self._policy is Policy.BLOCK else self._policy
+        self.queue.policy = Policy.BLOCK if blocking else drop
 
     @property
     def max_age(self) -> float:

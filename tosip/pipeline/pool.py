@@ -118,6 +118,7 @@ class Pool:
         self._returned: deque[Buffer] = deque()
         self._lock = threading.Lock()
         self._closed = False
+        self.on_change: list[Callable[[], None]] = []
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
         self._watchers: dict[Callable[[], None], asyncio.AbstractEventLoop] = {}
 
@@ -182,6 +183,25 @@ class Pool:
         """Return the numbers of all buffers that exist."""
         with self.locked():
             return set(self._buffers)
+
+    async def preallocate(self, number: int, size: int) -> None:
+        """Make `number` buffers of `size` bytes, pages and all; PoolExhausted if there is no room.
+
+        They wait for frames like any other free buffer, and go when nobody needs them.
+        """
+
+        def make() -> None:
+            leases = [self.allocate(size) for _ in range(number if size else 0)]
+            for lease in leases:
+                lease.view((size,), np.uint8)[:: mmap.PAGESIZE] = 0  # the kernel makes the page
+
+        await asyncio.to_thread(make)
+        self.changed()
+
+    def changed(self) -> None:
+        """Call what is in `on_change`: the figures may be new."""
+        for listener in tuple(self.on_change):
+            listener()
 
     def watch(self, watcher: Callable[[], None]) -> None:
         """Call `watcher` on the running event loop after buffers have been given up."""

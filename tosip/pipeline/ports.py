@@ -6,11 +6,12 @@ whether its port is `blocked` before it makes the next array.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from tosip.errors import ConfigurationError
-from tosip.pipeline.ndarray import AttributeValue, NDArray
+from tosip.pipeline.ndarray import NDArray
+from tosip.pipeline.port_attributes import PortAttributes
 
 Listener = Callable[[NDArray], None]
 
@@ -30,7 +31,7 @@ class Port:
 
     `on_room` is a list of functions to call when a blocked port may be blocked no more. `last` is
     the array that came out last. `callbacks` is areaDetector's ArrayCallbacks: without it nobody is
-    handed anything. `attributes` gives what every array gets beside its own attributes.
+    handed anything. `attributes` are what every array gets beside its own.
     """
 
     def __init__(self, name: str) -> None:
@@ -38,14 +39,14 @@ class Port:
         self.on_room: list[Callable[[], None]] = []
         self.last: NDArray | None = None
         self.callbacks = True
-        self.attributes: Callable[[], Mapping[str, AttributeValue]] | None = None
+        self.attributes: PortAttributes | None = None
         self._listeners: list[tuple[Listener, Room | None]] = []
 
     def publish(self, array: NDArray) -> None:
         """Hand `array` to everyone who listens."""
-        if self.attributes and (added := self.attributes()):
-            array = array.with_attributes(added)
-        self.last = array
+        self.last = array  # before: attributes may tell of it
+        if self.attributes and (added := self.attributes.values()):
+            self.last = array = array.with_attributes(added)
         if self.callbacks:
             for listener, _ in tuple(self._listeners):
                 listener(array)

@@ -41,11 +41,21 @@ class FrameQueue:
     """
 
     def __init__(self, size: int, policy: Policy) -> None:
-        self.policy = policy
+        self._policy = policy
         self.on_room: list[Callable[[], None]] = []
         self._size = max(1, size)
         self._numbers = itertools.count()
         self._entries: deque[Entry] = deque()
+
+    @property
+    def policy(self) -> Policy:
+        """What happens when the queue is full; it can be changed."""
+        return self._policy
+
+    @policy.setter
+    def policy(self, policy: Policy) -> None:
+        self._policy = policy
+        self._tell_room()
 
     @property
     def size(self) -> int:
@@ -94,6 +104,6 @@ class FrameQueue:
         return entries
 
     def _tell_room(self) -> None:
-        if len(self) < self.size:
+        if not self.blocked:
             for listener in tuple(self.on_room):
                 listener()

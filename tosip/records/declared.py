@@ -8,7 +8,7 @@ from tosip.algorithm import Status
 from tosip.description import Description, Field, Kind
 from tosip.pipeline.parameters import ParameterError
 from tosip.pipeline.plugin import Outcome, Plugin
-from tosip.records.values import Demand, Figure, Readback
+from tosip.records.values import INPUTS, Demand, Figure, Readback
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,11 @@ class DeclaredRecords:
         plugin.on_outcome.append(self._frame_done)
         plugin.on_stale.append(self._got_stale)
 
+    async def restore(self) -> None:
+        """Put the inputs that autosave has kept in force."""
+        for demand, _ in self._inputs.values():
+            await demand.restore()
+
     def _input(self, prefix: str, field: Field) -> tuple[Demand, Readback | None]:
         def write(value: Any) -> Any:
             try:
@@ -40,8 +45,10 @@ class DeclaredRecords:
                 return params.staged.get(field.name, params[field.name])
 
         initial = self._plugin.params[field.name]
-        demand = Demand(names.demand(prefix, field.name), field, initial, write)
-        if field.kind is Kind.COMMAND:
+        command = field.kind is Kind.COMMAND
+        pv = names.demand(prefix, field.name)
+        demand = Demand(pv, field, initial, write, saved=not command, group=INPUTS)
+        if command:
             return demand, None
         return demand, Readback(names.readback(prefix, field.name), field, initial)
 

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Generic
 
+from tosip.description import same_value
 from tosip.errors import TosipError
 from tosip.housekeeping import Item, OwnerT
 from tosip.records.values import Demand, Readback
@@ -20,13 +21,12 @@ class HousekeepingRecords(Generic[OwnerT]):
     def __init__(self, prefix: str, owner: OwnerT, items: Sequence[Item[OwnerT]]) -> None:
         self._prefix = prefix
         self._owner = owner
-        self._posted = {item.pv: item.read(owner) for item in items if item.read}
         self._readbacks = [
-            (item, Readback(prefix + item.readback, item.field, self._posted[item.pv]))
+            (item.read, Readback(prefix + item.readback, item.field, item.read(owner)))
             for item in items
-            if item.read
+            if item.read and item.readback
         ]
-        self._demands = [self._demand(item) for item in items if item.write]
+        self._demands = [(item, self._demand(item)) for item in items if item.write]
         self._waiting: asyncio.TimerHandle | None = None
 
     def changed(self) -> None:
@@ -41,24 +41,31 @@ class HousekeepingRecords(Generic[OwnerT]):
         self._post()
 
     def _post(self) -> None:
-        for item, record in self._readbacks:
-            value = item.read(self._owner) if item.read else None
-            if self._posted[item.pv] != value:
-                self._posted[item.pv] = value
+        for read, record in self._readbacks:
+            value = read(self._owner)
+            if not same_value(record.shown, value):
                 record.set(value)
         for item, demand in self._demands:
-            if item.read:
-                demand.show(self._posted[item.pv])
+            if item.read and not item.resets:
+                demand.show(item.read(self._owner))
 
-    def _demand(self, item: Item[OwnerT]) -> tuple[Item[OwnerT], Demand]:
-        def write(value: Any) -> Any:
+    async def restore(self) -> None:
+        """Put the settings that autosave has kept in force."""
+        for _, demand in self._demands:
+            await demand.restore()
+
+    def _demand(self, item: Item[OwnerT]) -> Demand:
+        async def write(value: Any) -> Any:
             try:
                 if item.write:
-                    item.write(self._owner, item.field.within_limits(value))
+                    written = item.write(self._owner, item.field.within_limits(value))
+                    if isinstance(written, Awaitable):
+                        await written
             except (TosipError, ValueError) as error:
                 log.warning("%s%s: refused %r: %s", self._prefix, item.demand, value, error)
             self._post()  # now: the put ends with this
             return item.read(self._owner) if item.read else None
 
         initial = item.read(self._owner) if item.read else None
-        return item, Demand(self._prefix + item.demand, item.field, initial, write)
+        pv = self._prefix + item.demand
+        return Demand(pv, item.field, initial, write, saved=item.saved)

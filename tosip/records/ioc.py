@@ -9,6 +9,8 @@ import contextlib
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
 from softioc import asyncio_dispatcher, builder, imports, softioc
 
@@ -16,12 +18,24 @@ from tosip.description import Description
 from tosip.housekeeping import Item, OwnerT
 from tosip.pipeline.panel import PLUGIN_ITEMS
 from tosip.pipeline.plugin import Plugin
+from tosip.pipeline.pool import Pool
+from tosip.pipeline.port_attributes import PortAttributes, parameters
+from tosip.pipeline.port_panel import POOL_MASTER_ITEMS, HasPort
+from tosip.pipeline.workers import MOST_WORKERS
+from tosip.records.autosaving import keep_in
+from tosip.records.database import load_plugin, load_port, load_text, record_names
 from tosip.records.declared import DeclaredRecords
 from tosip.records.housekeeping import HousekeepingRecords
+from tosip.records.process_variables import ProcessVariables
+from tosip.records.pvi import Entries, declared_entries, item_entries, part_entries, structure
+from tosip.records.quick import remember_accepted_values
+from tosip.records.security import use_access_security
 
 # Each record that is posted is one EPICS callback; EPICS drops them when 2000 wait.
 CALLBACK_QUEUE = 50_000
 POLL = 1.0  # s
+
+PortT = TypeVar("PortT", bound=HasPort)
 
 
 class _Polled:
@@ -41,33 +55,111 @@ class _Polled:
 
 
 class Ioc:
-    """The records of one process; `prefix` is the part of their names that all have."""
+    """The records of one process; `prefix` is the part of their names that all have.
 
-    def __init__(self, prefix: str) -> None:
+    What is written to their settings is kept in the folder `saved`. `security` is a file with
+    EPICS's access security rules. ConfigurationError if that is none.
+    """
+
+    def __init__(self, prefix: str, saved: Path, security: Path | None = None) -> None:
         self.prefix = prefix
         self._changed: list[Callable[[], None]] = []
         self._polled: list[_Polled] = []
+        self._restored: list[DeclaredRecords | HousekeepingRecords[Any]] = []
+        self._parts: list[str] = []
+        self._templates: list[Callable[[], None]] = []  # they follow the records that they need
+        self._structures: list[str] = []
+        self._variables = ProcessVariables()
+        self._attributes: list[PortAttributes] = []
+        use_access_security(security)
+        keep_in(saved)
+        remember_accepted_values()
+
+    def add_pool(self, pool: Pool) -> None:
+        """Make the records that the pool figures of all ports follow."""
+        pool.on_change.append(self._add_items("POOL:", pool, POOL_MASTER_ITEMS))
+
+    def add_driver(
+        self, name: str, driver: PortT, items: Sequence[Item[PortT]], model: str
+    ) -> Callable[[], None]:
+        """Make the records of a driver; call what is returned when something has changed."""
+        self._templates.append(lambda: load_port(self.prefix, name, model))
+        self._add_structure(name, model, item_entries(self._prefix(name), items))
+        return self._add_port(name, driver, items)
 
     def add_plugin(self, name: str, plugin: Plugin, description: Description) -> None:
         """Make the records of a plugin that has started, with the alarm limits of `description`."""
-        DeclaredRecords(f"{self.prefix}{name}", plugin, description)
-        changed = self.add(name, plugin, PLUGIN_ITEMS)
+        prefix, model = self._prefix(name), description.name
+        most = 1 if description.stateful else MOST_WORKERS
+        self._templates.append(lambda: load_port(self.prefix, name, model))
+        self._templates.append(lambda: load_plugin(self.prefix, name, model, most))
+        entries = declared_entries(prefix, description) | item_entries(prefix, PLUGIN_ITEMS)
+        self._add_structure(name, description.doc, entries)
+        self._restored.append(DeclaredRecords(prefix, plugin, description))
+        changed = self._add_port(name, plugin, PLUGIN_ITEMS)
         plugin.on_change.append(changed)
         self._polled.append(_Polled(plugin.workers.household.figures, changed))
 
-    def add(self, name: str, owner: OwnerT, items: Sequence[Item[OwnerT]]) -> Callable[[], None]:
-        """Make the records of `items`; call what is returned whenever something has changed."""
+    def add_part(
+        self, name: str, owner: OwnerT, items: Sequence[Item[OwnerT]], doc: str
+    ) -> Callable[[], None]:
+        """Make the records of what is no port; call what is returned when something has changed."""
+        self._add_structure(name, doc, item_entries(self._prefix(name), items))
+        return self._add_items(f"{name}:", owner, items)
+
+    def _add_port(
+        self, name: str, owner: PortT, items: Sequence[Item[PortT]]
+    ) -> Callable[[], None]:
+        attributes = PortAttributes(parameters(owner, items), self._variables)
+        owner.port.attributes = attributes
+        self._attributes.append(attributes)
+        changed = self._add_items(f"{name}:", owner, items)
+        attributes.on_change.append(changed)
+        self._polled.append(_Polled(lambda: attributes.message, changed))
+        return changed
+
+    def _prefix(self, name: str) -> str:
+        return f"{self.prefix}{name}:"
+
+    def _add_items(
+        self, name: str, owner: OwnerT, items: Sequence[Item[OwnerT]]
+    ) -> Callable[[], None]:
         records = HousekeepingRecords(f"{self.prefix}{name}", owner, items)
+        self._restored.append(records)
         self._changed.append(records.changed)
         return records.changed
 
-    def run(self) -> None:
+    def _add_structure(self, name: str, doc: str, entries: Entries) -> None:
+        self._parts.append(name)
+        prefix = self._prefix(name)
+        self._structures.append(structure(f"{prefix}PVI", doc, entries))
+
+    async def run(self) -> None:
         """Serve the records; call it on the running event loop."""
+        softioc.devIocStats(f"{self.prefix}IOC")
         builder.LoadDatabase()
+        for load_template in self._templates:
+            load_template()
+        parts = part_entries(self.prefix, self._parts)
+        load_text("".join([*self._structures, structure(f"{self.prefix}PVI", "TOSIP", parts)]))
+        for records in self._restored:
+            await records.restore()
         imports.callbackSetQueueSize(CALLBACK_QUEUE)
         softioc.iocInit(asyncio_dispatcher.AsyncioDispatcher(asyncio.get_running_loop()))
+        self._variables.start()
         for changed in self._changed:
             changed()
+
+    def stop(self) -> None:
+        """Follow no PVs of others any more; the records stay until the process ends."""
+        for attributes in self._attributes:
+            attributes.close()
+        self._variables.close()
+
+    def write_names(self, file: Path) -> None:
+        """Write the names of all PVs into `file`, sorted, a line each; OSError if it cannot be."""
+        structures = [f"{self.prefix}PVI", *(f"{self._prefix(part)}PVI" for part in self._parts)]
+        file.write_text("".join(f"{name}\n" for name in sorted([*record_names(), *structures])))
 
     async def follow(self, figures: Callable[[], object]) -> None:
         """Post what has changed when `figures` have: for those that change without a word.

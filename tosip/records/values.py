@@ -5,7 +5,7 @@ type a kind of value gets, and how plain values are written to it and read from 
 and nowhere else.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from softioc import alarm, builder
@@ -13,8 +13,15 @@ from softioc import alarm, builder
 from tosip.description import Alarm, Field, Kind, Severity, same_value
 from tosip.errors import ConfigurationError
 from tosip.names import LONGEST_RECORD
+from tosip.records.limits import save_limits
 
 LONGEST_STRING = 39  # EPICS: stringin, stringout
+
+_NOTHING = object()
+
+# EPICS's access security groups, for the file given with --acf: what is only shown, the outputs
+# (whose alarm limits can be changed), the inputs of algorithms, and all other settings.
+READBACKS, OUTPUTS, INPUTS, SETTINGS = "READBACKS", "OUTPUTS", "INPUTS", "SETTINGS"
 
 _SEVERITIES = {
     Severity.NO_ALARM: alarm.NO_ALARM,
@@ -25,18 +32,22 @@ _SEVERITIES = {
 
 
 class Readback:
-    """The record that shows one value: `initial` from the start, or INVALID until `set`."""
+    """The record that shows one value, `initial` from the start; `shown` is the present one."""
 
-    def __init__(self, name: str, field: Field, initial: Any = None) -> None:
+    def __init__(self, name: str, field: Field, initial: Any) -> None:
         self.name = checked(name)
         self.field = field
-        options: dict[str, Any] = {"DESC": field.doc}
-        if initial is not None:
-            options["initial_value"] = _to_record(field, initial)
+        self.shown = initial
+        options = {
+            "DESC": field.doc,
+            "ASG": READBACKS,
+            "initial_value": _to_record(field, initial),
+        }
         self._record = _READBACKS[_type(field)](name, field, options)
 
     def set(self, plain: Any) -> None:
         """Show a plain value."""
+        self.shown = plain
         self._record.set(_to_record(self.field, plain))
 
 
@@ -51,8 +62,11 @@ class Figure:
             "PINI": "NO",  # or it would be processed at the start, and valid
             "TSE": -2,  # EPICS: the device gives the time
             "DISP": 0,  # or operators could not change the alarm limits
+            "ASG": OUTPUTS,
         }
         self._record = _READBACKS[_type(field)](name, field, options | _always_posted(field))
+        if field.kind in (Kind.INT, Kind.FLOAT):
+            save_limits(self._record)
 
     def set(self, plain: Any, timestamp: float) -> None:
         """Show a plain value of the frame that was taken at `timestamp` (Unix seconds)."""
@@ -70,21 +84,34 @@ class Figure:
 class Demand:
     """The record that operators write; `on_write` gets the plain value, on the event loop.
 
-    What `on_write` returns is the value in force, which the record then shows: the old one, if the
-    new one was refused.
+    What `on_write` returns, or what an awaitable that it returns comes to, is the value in force,
+    which the record then shows: the old one, if the new one was refused. A `saved` value is as it
+    was after a restart, by `restore`.
     """
 
     def __init__(
-        self, name: str, field: Field, initial: Any, on_write: Callable[[Any], Any]
+        self,
+        name: str,
+        field: Field,
+        initial: Any,
+        on_write: Callable[[Any], Any],
+        *,
+        saved: bool = False,
+        group: str = SETTINGS,
     ) -> None:
         self.name = checked(name)
         self.field = field
         self._on_write = on_write
+        self._initial = initial
+        self._saved = saved
+        self._shown: Any = _NOTHING
         options: dict[str, Any] = {
             "DESC": field.doc,
+            "ASG": group,
             "always_update": True,
             "on_update": self._updated,
             "blocking": True,  # a put with completion ends when the value is in force
+            "autosave": saved,
         }
         if field.kind is not Kind.COMMAND:
             options["initial_value"] = _to_record(field, initial)
@@ -94,15 +121,32 @@ class Demand:
         """Show a value that was not written through this record."""
         value = _to_record(self.field, plain)
         if not same_value(value, self._record.get()):
-            self._record.set(value, process=False)
+            self._shown = plain
+            self._record.set(value)  # processed, or clients would not hear of it
 
-    def _updated(self, value: Any) -> None:
+    async def restore(self) -> None:
+        """Put the saved value in force, between the loading of the database and the start."""
+        if self._saved:
+            plain = _from_record(self.field, self._record.get())
+            if not same_value(plain, self._initial):
+                await self._write(plain)
+
+    async def _updated(self, value: Any) -> None:
+        plain = _from_record(self.field, value)
         if self.field.kind is Kind.COMMAND:
-            if value:
-                self._on_write(True)
-                self._record.set(0, process=False)
+            if plain:
+                await self._wait(self._on_write(True))
+                self._record.set(0)
             return
-        self.show(self._on_write(_from_record(self.field, value)))
+        shown, self._shown = self._shown, _NOTHING
+        if shown is _NOTHING or not same_value(plain, shown):  # or it is what `show` has set
+            await self._write(plain)
+
+    async def _write(self, plain: Any) -> None:
+        self.show(await self._wait(self._on_write(plain)))
+
+    async def _wait(self, result: Any) -> Any:
+        return await result if isinstance(result, Awaitable) else result
 
 
 def checked(name: str) -> str:
@@ -120,6 +164,8 @@ def _type(field: Field) -> str:
         return "int64"
     if field.kind is Kind.STR and field.length > LONGEST_STRING:
         return "text"
+    if field.kind is Kind.ENUM and len(field.choices) == 2:
+        return "switch"
     return field.kind.value
 
 
@@ -130,7 +176,7 @@ def _to_record(field: Field, plain: Any) -> Any:
 def _from_record(field: Field, value: Any) -> Any:
     if field.kind is Kind.ENUM:
         return field.choices[value] if 0 <= value < len(field.choices) else str(value)
-    if field.kind is Kind.BOOL:
+    if field.kind in (Kind.BOOL, Kind.COMMAND):
         return bool(value)
     return value
 
@@ -183,7 +229,8 @@ def _choices(field: Field) -> Sequence[str | tuple[str, int]]:
 
 def _states(field: Field) -> dict[str, Any]:
     off, on = field.severities or (Severity.NO_ALARM, Severity.NO_ALARM)
-    return {"ZNAM": "No", "ONAM": "Yes", "ZSV": off.value, "OSV": on.value}
+    off_name, on_name = field.choices or ("No", "Yes")
+    return {"ZNAM": off_name, "ONAM": on_name, "ZSV": off.value, "OSV": on.value}
 
 
 def _wave(field: Field) -> dict[str, Any]:
@@ -215,6 +262,7 @@ _READBACKS: dict[str, _Factory] = {
     "int64": lambda name, f, o: builder.int64In(name, **_shown(f), **o),
     "float": lambda name, f, o: builder.aIn(name, **_shown(f), **o),
     "bool": lambda name, f, o: builder.boolIn(name, **_states(f), **o),
+    "switch": lambda name, f, o: builder.boolIn(name, **_states(f), **o),
     "enum": lambda name, f, o: builder.mbbIn(name, *_choices(f), **o),
     "str": lambda name, f, o: builder.stringIn(name, **o),
     "text": lambda name, f, o: builder.longStringIn(name, length=f.length + 1, **o),
@@ -226,6 +274,7 @@ _DEMANDS: dict[str, _Factory] = {
     "int64": lambda name, f, o: builder.int64Out(name, **_controlled(f), **o),
     "float": lambda name, f, o: builder.aOut(name, **_controlled(f), **o),
     "bool": lambda name, f, o: builder.boolOut(name, **_states(f), **o),
+    "switch": lambda name, f, o: builder.boolOut(name, **_states(f), **o),
     "enum": lambda name, f, o: builder.mbbOut(name, *_choices(f), **o),
     "str": lambda name, f, o: builder.stringOut(name, **o),
     "text": lambda name, f, o: builder.longStringOut(name, length=f.length + 1, **o),

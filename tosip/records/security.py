@@ -1,0 +1,89 @@
+"""Who may write which records, and a log line for every write, with who and from where."""
+
+import ctypes
+import itertools
+import logging
+from pathlib import Path
+from typing import Any
+
+from softioc import fields, imports
+
+from tosip.errors import ConfigurationError
+
+# Everybody may do everything, and it is logged.
+DEFAULT_FILE = Path(__file__).with_name("default.acf")
+
+_LONGEST = 200  # characters of a text that are logged
+
+log = logging.getLogger("tosip.puts")
+
+
+class _Message(ctypes.Structure):
+    """EPICS's asTrapWriteMessage; `channel` is a dbChannel, which begins with its name."""
+
+    _fields_ = (
+        ("user", ctypes.c_char_p),
+        ("host", ctypes.c_char_p),
+        ("channel", ctypes.POINTER(ctypes.c_char_p)),
+        ("ours", ctypes.c_void_p),
+    )
+
+
+_LISTENER = ctypes.CFUNCTYPE(None, ctypes.POINTER(_Message), ctypes.c_int)
+
+
+def use_access_security(file: Path | None) -> None:
+    """Use an EPICS access security file, before the IOC starts; ConfigurationError if it is none.
+
+    Writes that its rules mark with TRAPWRITE are logged; without a file all are.
+    """
+    if file is not None and not file.is_file():
+        raise ConfigurationError(f"--acf: expected a file, got {file}")
+    path = str(file or DEFAULT_FILE).encode()
+    # Once to see whether it is right; EPICS itself reads it when the IOC starts, and goes on
+    # without any security if it is not. It adds its records then, if none were active before.
+    if imports.dbCore.asInitFile(path, None):
+        raise ConfigurationError(f"--acf: {file}: expected EPICS access security rules (see above)")
+    ctypes.c_int.in_dll(imports.Com, "asActive").value = 0
+    imports.dbCore.asSetFilename(path)
+    imports.dbCore.asTrapWriteRegisterListener(_LISTENING)
+
+
+_numbers = itertools.count(1)
+_before: dict[int, str] = {}  # what records held before the writes that are going on
+
+
+def _on_write(message: Any, after: int) -> None:
+    """Log a write when it is done; EPICS calls this in the thread of the client."""
+    said = message.contents
+    name = said.channel[0].decode(errors="replace")
+    if not after:
+        said.ours = next(_numbers)
+        _before[said.ours] = _value(name)
+        return
+    user, host = (part.decode(errors="replace") for part in (said.user, said.host))
+    log.info("%s@%s %s: %s -> %s", user, host, name, _before.pop(said.ours, "?"), _value(name))
+
+
+_LISTENING = _LISTENER(_on_write)  # EPICS calls it for as long as the process lives
+
+
+def _value(name: str) -> str:
+    text = ctypes.create_string_buffer(_LONGEST)
+    try:
+        kind = _text_of(f"{name.partition('.')[0]}.FTVL")
+    except RuntimeError:  # a scalar
+        kind = ""
+    try:
+        if kind == "CHAR" and "." not in name:
+            imports.db_get_field(name, fields.DBF_CHAR, ctypes.addressof(text), _LONGEST - 1)
+            return repr(text.value.decode(errors="replace"))
+        return f"an array of {kind}" if kind and "." not in name else _text_of(name)
+    except RuntimeError:  # nothing that EPICS has a text for
+        return "?"
+
+
+def _text_of(name: str) -> str:
+    text = ctypes.create_string_buffer(40)
+    imports.db_get_field(name, fields.DBF_STRING, ctypes.addressof(text), 1)
+    return text.value.decode(errors="replace")
