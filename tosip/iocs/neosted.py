@@ -131,6 +131,8 @@ async def _run(config: NeostedConfig, options: argparse.Namespace) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    # Side by side with the start of everything else, which mostly waits for other processes.
+    loading = asyncio.create_task(asyncio.to_thread(_load_epics))
     async with AsyncExitStack() as stack:
         system = await stack.enter_async_context(
             running(config, options.var, simulate=options.simulate)
@@ -138,6 +140,7 @@ async def _run(config: NeostedConfig, options: argparse.Namespace) -> int:
         if options.screens:
             _write_screens(system, options.screens)
         await system.gateway.start()
+        await loading
         ioc = await _serve(system, options)
         stack.callback(ioc.stop)
         await stack.enter_async_context(beside(ioc.follow(system.pool.figures)))
@@ -146,6 +149,7 @@ async def _run(config: NeostedConfig, options: argparse.Namespace) -> int:
             f"gateway {config.gateway.host}:{system.gateway.port}\n"
         )
         sys.stdout.flush()
+        system.serving()
         if options.simulate:
             await stack.enter_async_context(simulated_cameras(system))
         if options.interactive:
@@ -157,9 +161,14 @@ async def _run(config: NeostedConfig, options: argparse.Namespace) -> int:
     return 0
 
 
-async def _serve(system: System, options: argparse.Namespace) -> "Ioc":
-    """Make the records and start EPICS, which reads its environment when it is imported."""
+def _load_epics() -> None:
+    """Import EPICS, which reads its environment then."""
     network.stay_on_loopback()
+    import tosip.records.ioc  # noqa: F401
+
+
+async def _serve(system: System, options: argparse.Namespace) -> "Ioc":
+    """Make the records and start EPICS."""
     from tosip.records.ioc import Ioc
 
     ioc = Ioc(system.config.prefix, options.var / "autosave", options.acf)

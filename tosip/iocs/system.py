@@ -5,6 +5,7 @@ gateway -> CAMnn (FITS driver) -> FOCUSnn (focus plugin) -> FOCUS (all of them) 
 
 import asyncio
 import logging
+import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -46,6 +47,12 @@ class System:
     drivers: dict[str, FitsDriver] = field(default_factory=dict)
     plugins: dict[str, Plugin] = field(default_factory=dict)
     passwords: dict[str, str] = field(default_factory=dict, repr=False)
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0), repr=False)
+
+    def serving(self) -> None:
+        """Let workers that had to wait start, as many at a time as there are CPUs."""
+        for _ in range(os.cpu_count() or 1):
+            self.turns.release()
 
     def settings_of(self, plugin: Plugin) -> PluginConfig:
         """Return the section of the configuration that `plugin` was made from."""
@@ -64,8 +71,9 @@ async def running(config: NeostedConfig, var: Path, *, simulate: bool) -> AsyncI
         stack.callback(pool.close)
         await stack.enter_async_context(beside(pool.shrink_when_idle()))
         ports = Ports()
+        users_known = asyncio.create_task(asyncio.to_thread(_users, config, simulate=simulate))
         archive = await _archive(config, var, stack, simulate=simulate)
-        users, passwords = _users(config, simulate=simulate)
+        users, passwords = await users_known
         settings = GatewaySettings(
             users=users,
             spool=var / "spool",
@@ -163,9 +171,7 @@ async def _add_plugins(system: System, pool: Pool, ports: Ports, stack: AsyncExi
         _add_plugin(system, camera.focus_port, config.focus, pool, ports, stack)
     _add_plugin(system, FIELD, config.field, pool, ports, stack)
     _add_plugin(system, ENVIRONMENT, config.environment, pool, ports, stack)
-    async with _one_error(), asyncio.TaskGroup() as group:
-        for plugin in system.plugins.values():
-            group.create_task(_start(plugin, system.settings_of(plugin)))
+    await _start_plugins(system)
     _tell_cameras(system)
     for camera in config.cameras:
         system.plugins[camera.focus_port].connect(camera.port)
@@ -206,6 +212,26 @@ def _add_plugin(
     system.plugins[name] = plugin
 
 
+async def _start_plugins(system: System) -> None:
+    """Start one plugin of every kind, to know what it declares; the others follow it."""
+    first: dict[tuple[Path, str | None, Path], Plugin] = {}
+    for plugin in system.plugins.values():
+        first.setdefault(_kind(plugin), plugin)
+    async with _one_error(), asyncio.TaskGroup() as group:
+        for plugin in first.values():
+            group.create_task(_start(plugin, system.settings_of(plugin)))
+    for plugin in system.plugins.values():
+        if plugin is not first[_kind(plugin)]:
+            plugin.start_like(first[_kind(plugin)], system.turns)
+    for plugin in system.plugins.values():
+        _set_inputs(plugin, system.settings_of(plugin))
+
+
+def _kind(plugin: Plugin) -> tuple[Path, str | None, Path]:
+    program = plugin.program
+    return program.file, program.class_name, program.interpreter
+
+
 async def _start(plugin: Plugin, config: PluginConfig) -> None:
     try:
         await plugin.start()
@@ -214,6 +240,9 @@ async def _start(plugin: Plugin, config: PluginConfig) -> None:
         raise ConfigurationError(f"{config.file}: {fault}") from None
     except (WorkerError, ProtocolError) as error:
         raise ConfigurationError(f"{plugin.name}: {config.interpreter}: {error}") from None
+
+
+def _set_inputs(plugin: Plugin, config: PluginConfig) -> None:
     try:
         for name, value in config.params.items():
             plugin.params.set(name, value)

@@ -27,6 +27,7 @@ from tosip.pipeline.process import WorkerProcess
 from tosip.pipeline.queues import Entry, FrameQueue, Policy
 from tosip.pipeline.reload import Reloader
 from tosip.pipeline.sorting import Sorter, SortMode
+from tosip.pipeline.supervisor import Turn
 from tosip.pipeline.throttle import Throttle
 from tosip.pipeline.workers import Workers
 
@@ -150,7 +151,17 @@ class Plugin:
         ConfigurationError if the machine does not have what the limits name.
         """
         self.program.limits.check(self.name)
-        description = await self.workers.start()
+        return self._started(await self.workers.start())
+
+    def start_like(self, other: "Plugin", turn: Turn | None = None) -> Description:
+        """Start as another plugin that has started and runs the same code; returns at once.
+
+        Frames wait in the queue until the worker has had its `turn` to start. Errors as `start`.
+        """
+        self.program.limits.check(self.name)
+        return self._started(self.workers.start_like(other.workers, turn))
+
+    def _started(self, description: Description) -> Description:
         self.reloader.start()
         self.params = Parameters(self.name, description)
         self.workers.resize(self._threads)

@@ -26,6 +26,9 @@ QUARANTINE_AFTER = 5
 FIRST_DELAY = 0.5
 LONGEST_DELAY = 30.0
 
+Turn = contextlib.AbstractAsyncContextManager[Any]
+"""What a worker waits for before it starts, a semaphore for example: all at once are slow."""
+
 log = logging.getLogger(__name__)
 
 
@@ -95,15 +98,18 @@ class Supervisor:
         self._keep()
         return self.description
 
-    def start_beside(self, first: "Supervisor") -> None:
-        """Start a further worker of a plugin; failures are those of a restart."""
+    def start_like(self, first: "Supervisor", turn: Turn | None = None) -> None:
+        """Start a further worker of the same code; failures are those of a restart.
+
+        Returns at once; the worker is started when it has its `turn`.
+        """
         self.description, self.code = first.description, first.code
         self._step(Event.START)
-        self._keep(launch=True)
+        self._keep(launch=turn or contextlib.nullcontext())
 
-    def _keep(self, *, launch: bool = False) -> None:
+    def _keep(self, *, launch: Turn | None = None) -> None:
         name = f"keep {self.program.name}"
-        self._keeper = asyncio.create_task(self._keep_alive(launch=launch), name=name)
+        self._keeper = asyncio.create_task(self._keep_alive(launch), name=name)
 
     def can_take(self, params: ParameterSet) -> bool:
         """Whether a frame with these parameters may be submitted now."""
@@ -251,9 +257,10 @@ class Supervisor:
             self._standby.renew()
         return worker.description
 
-    async def _keep_alive(self, *, launch: bool) -> None:
+    async def _keep_alive(self, launch: Turn | None) -> None:
         if launch:
-            await self._try_launch()
+            async with launch:
+                await self._try_launch()
         while True:
             while self.state is WorkerState.BACKOFF:
                 await self._restart()

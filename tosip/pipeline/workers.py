@@ -13,7 +13,7 @@ from tosip.pipeline.pool import Pool
 from tosip.pipeline.process import WorkerProcess
 from tosip.pipeline.resources import Household
 from tosip.pipeline.states import WorkerState
-from tosip.pipeline.supervisor import Supervisor
+from tosip.pipeline.supervisor import Supervisor, Turn
 
 MOST_WORKERS = 16
 
@@ -119,6 +119,14 @@ class Workers:
         """Start the first worker; what is wrong with the algorithm comes through."""
         return await self._supervisors[0].start()
 
+    def start_like(self, other: "Workers", turn: Turn | None = None) -> Description:
+        """Start the first worker as those of another plugin that runs the same code.
+
+        Returns at once, as `Supervisor.start_like`; the declaration is known without it.
+        """
+        self._supervisors[0].start_like(other._supervisors[0], turn)
+        return self.description
+
     def resize(self, number: int) -> None:
         """Have `number` workers; those that are too many finish their frame and go.
 
@@ -138,7 +146,7 @@ class Workers:
         while len(self._supervisors) < number:
             supervisor = Supervisor(*self._arguments)
             self._supervisors.append(supervisor)
-            supervisor.start_beside(self._supervisors[0])
+            supervisor.start_like(self._supervisors[0])
 
     def _retire(self, supervisor: Supervisor) -> None:
         self._retired_restarts += supervisor.restarts

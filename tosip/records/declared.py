@@ -30,10 +30,9 @@ class DeclaredRecords:
         plugin.on_outcome.append(self._frame_done)
         plugin.on_stale.append(self._got_stale)
 
-    async def restore(self) -> None:
-        """Put the inputs that autosave has kept in force."""
-        for demand, _ in self._inputs.values():
-            await demand.restore()
+    def demands(self) -> list[Demand]:
+        """List the records that operators write."""
+        return [demand for demand, _ in self._inputs.values()]
 
     def _input(self, prefix: str, field: Field) -> tuple[Demand, Readback | None]:
         def write(value: Any) -> Any:

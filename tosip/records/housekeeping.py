@@ -49,10 +49,9 @@ class HousekeepingRecords(Generic[OwnerT]):
             if item.read and not item.resets:
                 demand.show(item.read(self._owner))
 
-    async def restore(self) -> None:
-        """Put the settings that autosave has kept in force."""
-        for _, demand in self._demands:
-            await demand.restore()
+    def demands(self) -> list[Demand]:
+        """List the records that operators write."""
+        return [demand for _, demand in self._demands]
 
     def _demand(self, item: Item[OwnerT]) -> Demand:
         async def write(value: Any) -> Any:

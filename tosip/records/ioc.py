@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from softioc import asyncio_dispatcher, builder, imports, softioc
 
@@ -30,6 +30,7 @@ from tosip.records.process_variables import ProcessVariables
 from tosip.records.pvi import Entries, declared_entries, item_entries, part_entries, structure
 from tosip.records.quick import remember_accepted_values
 from tosip.records.security import use_access_security
+from tosip.records.values import Demand
 
 # Each record that is posted is one EPICS callback; EPICS drops them when 2000 wait.
 CALLBACK_QUEUE = 50_000
@@ -65,7 +66,7 @@ class Ioc:
         self.prefix = prefix
         self._changed: list[Callable[[], None]] = []
         self._polled: list[_Polled] = []
-        self._restored: list[DeclaredRecords | HousekeepingRecords[Any]] = []
+        self._demands: list[Demand] = []
         self._parts: list[str] = []
         self._templates: list[Callable[[], None]] = []  # they follow the records that they need
         self._structures: list[str] = []
@@ -95,7 +96,7 @@ class Ioc:
         self._templates.append(lambda: load_plugin(self.prefix, name, model, most))
         entries = declared_entries(prefix, description) | item_entries(prefix, PLUGIN_ITEMS)
         self._add_structure(name, description.doc, entries)
-        self._restored.append(DeclaredRecords(prefix, plugin, description))
+        self._demands += DeclaredRecords(prefix, plugin, description).demands()
         changed = self._add_port(name, plugin, PLUGIN_ITEMS)
         plugin.on_change.append(changed)
         self._polled.append(_Polled(plugin.workers.household.figures, changed))
@@ -125,7 +126,7 @@ class Ioc:
         self, name: str, owner: OwnerT, items: Sequence[Item[OwnerT]]
     ) -> Callable[[], None]:
         records = HousekeepingRecords(f"{self.prefix}{name}", owner, items)
-        self._restored.append(records)
+        self._demands += records.demands()
         self._changed.append(records.changed)
         return records.changed
 
@@ -142,13 +143,19 @@ class Ioc:
             load_template()
         parts = part_entries(self.prefix, self._parts)
         load_text("".join([*self._structures, structure(f"{self.prefix}PVI", "TOSIP", parts)]))
-        for records in self._restored:
-            await records.restore()
+        await self._restore()
         imports.callbackSetQueueSize(CALLBACK_QUEUE)
         softioc.iocInit(asyncio_dispatcher.AsyncioDispatcher(asyncio.get_running_loop()))
         self._variables.start()
         for changed in self._changed:
             changed()
+
+    async def _restore(self) -> None:
+        """Put in force what autosave has kept: all of it is known before the first is written."""
+        kept = [(demand, demand.kept()) for demand in self._demands]
+        for demand, value in kept:
+            if value is not None:
+                await demand.write(value)
 
     def stop(self) -> None:
         """Follow no PVs of others any more; the records stay until the process ends."""

@@ -85,8 +85,8 @@ class Demand:
     """The record that operators write; `on_write` gets the plain value, on the event loop.
 
     What `on_write` returns, or what an awaitable that it returns comes to, is the value in force,
-    which the record then shows: the old one, if the new one was refused. A `saved` value is as it
-    was after a restart, by `restore`.
+    which the record then shows: the old one, if the new one was refused. Autosave keeps a `saved`
+    value: whoever starts the IOC writes what is `kept`.
     """
 
     def __init__(
@@ -124,12 +124,17 @@ class Demand:
             self._shown = plain
             self._record.set(value)  # processed, or clients would not hear of it
 
-    async def restore(self) -> None:
-        """Put the saved value in force, between the loading of the database and the start."""
-        if self._saved:
-            plain = _from_record(self.field, self._record.get())
-            if not same_value(plain, self._initial):
-                await self._write(plain)
+    def kept(self) -> Any:
+        """Return the value that autosave has kept, None if there is none that differs.
+
+        Ask between the loading of the database and the start, before anything is shown.
+        """
+        plain = _from_record(self.field, self._record.get()) if self._saved else None
+        return None if plain is None or same_value(plain, self._initial) else plain
+
+    async def write(self, plain: Any) -> None:
+        """Do what a client's write does."""
+        self.show(await self._wait(self._on_write(plain)))
 
     async def _updated(self, value: Any) -> None:
         plain = _from_record(self.field, value)
@@ -140,10 +145,7 @@ class Demand:
             return
         shown, self._shown = self._shown, _NOTHING
         if shown is _NOTHING or not same_value(plain, shown):  # or it is what `show` has set
-            await self._write(plain)
-
-    async def _write(self, plain: Any) -> None:
-        self.show(await self._wait(self._on_write(plain)))
+            await self.write(plain)
 
     async def _wait(self, result: Any) -> Any:
         return await result if isinstance(result, Awaitable) else result

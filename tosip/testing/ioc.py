@@ -34,7 +34,7 @@ def free_port() -> int:
 
 
 class IocProcess:
-    """A running IOC. Names of PVs are given without the prefix.
+    """A running IOC. Names of PVs are given without the prefix, which is its own unless given.
 
     Usage::
 
@@ -44,10 +44,17 @@ class IocProcess:
         ioc.stop()
     """
 
-    def __init__(self, arguments: Sequence[str], var: Path, *, ready_timeout: float = 60.0) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        var: Path,
+        *,
+        prefix: str = "",
+        ready_timeout: float = 60.0,
+    ) -> None:
         from p4p.client.thread import Context
 
-        self.prefix = f"T{secrets.token_hex(3).upper()}:"
+        self.prefix = prefix or f"T{secrets.token_hex(3).upper()}:"
         self.arguments = tuple(arguments)
         self.var = var
         self.environment = own_network()
