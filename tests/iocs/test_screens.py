@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from tosip.screens.bob import pv_names
+from tosip.screens.bob import links, pv_names, pva_names
 
 
 def screens_of(ioc) -> Path:
     return Path(ioc.arguments[ioc.arguments.index("--screens") + 1])
 
 
-def opened_with(index: Path) -> list[tuple[str, str]]:
-    """Return the screens that the index opens, each with its macro R."""
-    opens = re.findall(r"<file>([^<]+)</file>.*?<R>([^<]+)</R>", index.read_text(), re.DOTALL)
-    return list(opens)
+def shown(path: Path, r: str, seen: set[tuple[str, str]]) -> Iterator[str]:
+    """Go through the PVs, behind the prefix, of a screen and of those that it opens."""
+    if (path.name, r) in seen:
+        return
+    seen.add((path.name, r))
+    for name in (*pv_names(path), *pva_names(path)):
+        yield name.replace("$(P)", "").replace("$(R)", r)
+    for file, macros in links(path):
+        yield from shown(path.parent / file, macros.get("R", r), seen)
 
 
 def test_every_pv_on_a_screen_connects(neosted):
     folder = screens_of(neosted)
-    opens = opened_with(folder / "index.bob")
-    assert len(opens) == 16 + 16 + 3, "drivers, focus plugins, field, environment, gateway"
-    pvs = set()
-    for file, r in opens:
-        for path in folder.glob(f"{Path(file).stem}*.bob"):
-            pvs |= {name.replace("$(P)$(R)", r) for name in pv_names(path)}
-    assert len(pvs) > 1000
+    ports = 16 + 16 + 3  # drivers, focus plugins, field, environment, gateway
+    assert len(links(folder / "index.bob")) == ports
+    seen: set[tuple[str, str]] = set()
+    pvs = set(shown(folder / "index.bob", "", seen))
+    assert {file for file, _ in seen} == {path.name for path in folder.glob("*.bob")}
+    assert len(pvs) > 4000
     assert not [name for name in pvs if "$" in name]
 
-    values = neosted.get_all(sorted(pvs))
+    values = neosted.get_all(sorted(pvs), timeout=60.0)
 
     assert {name for name, value in values.items() if value is None} == set()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +48,7 @@ LIMITS = {
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory) -> Path:
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("config")
     users = "".join(f"cam{n:02d}:{hash_password(PASSWORD)}\n" for n in (1, 2))
     (folder / "users").write_text(users)
@@ -56,8 +58,8 @@ def config(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def start(start_ioc, config):
-    def start_again(var: Path, **options) -> IocProcess:
+def start(start_ioc: Callable[..., IocProcess], config: Path) -> Callable[..., IocProcess]:
+    def start_again(var: Path, **options: Any) -> IocProcess:
         arguments = ["tosip.iocs.neosted", "--config", str(config)]
         return start_ioc(arguments, var=var, prefix=PREFIX, **options)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from tosip.description import Description
 from tosip.iocs.config import NeostedConfig
 from tosip.iocs.system import ENVIRONMENT, FIELD, GATEWAY
-from tosip.screens.write import DRIVER_SCREEN, GATEWAY_SCREEN, screen_of, write_screens
+from tosip.screens.write import Ports, write_screens
 
 LABEL = "NEOSTED"
 
@@ -18,9 +18,7 @@ def write_neosted_screens(
     environment: Description,
 ) -> list[Path]:
     """Write all screens into `folder`, which must exist; return the files."""
-    screens = {camera.focus_port: screen_of(focus) for camera in config.cameras}
-    screens |= {FIELD: screen_of(field), ENVIRONMENT: screen_of(environment)}
-    screens |= {camera.port: DRIVER_SCREEN for camera in config.cameras}
-    screens[GATEWAY] = GATEWAY_SCREEN
-    parts = [(port, f"{port}:", screen) for port, screen in screens.items()]
-    return write_screens(folder, LABEL, (focus, field, environment), parts)
+    plugins = [(camera.focus_port, focus) for camera in config.cameras]
+    plugins += [(FIELD, field), (ENVIRONMENT, environment)]
+    ports = Ports([camera.port for camera in config.cameras], plugins, [GATEWAY])
+    return write_screens(folder, LABEL, config.prefix, ports)

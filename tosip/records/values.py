@@ -112,9 +112,8 @@ class Demand:
             "on_update": self._updated,
             "blocking": True,  # a put with completion ends when the value is in force
             "autosave": saved,
+            "initial_value": 0 if field.kind is Kind.COMMAND else _to_record(field, initial),
         }
-        if field.kind is not Kind.COMMAND:
-            options["initial_value"] = _to_record(field, initial)
         self._record = _DEMANDS[_type(field)](name, field, options)
 
     def show(self, plain: Any) -> None:

@@ -1,7 +1,9 @@
-"""Writes the screens of an IOC, or those of the algorithms that ship with TOSIP."""
+"""Writes the screens of an IOC."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from tosip.description import Description
@@ -9,33 +11,83 @@ from tosip.drivers.panel import DRIVER_ITEMS
 from tosip.gateway.panel import GATEWAY_ITEMS
 from tosip.pipeline.panel import PLUGIN_ITEMS
 from tosip.screens.bob import write_bob
-from tosip.screens.device import algorithm_device, index_device, part_device
+from tosip.screens.fields import SCALARS
+from tosip.screens.index import Part, index_page
+from tosip.screens.page import Page
+from tosip.screens.pages import IMAGE, INDEX, algorithm_pages, image_page, part_pages
 
-DRIVER_SCREEN = "fits_driver.bob"
-GATEWAY_SCREEN = "gateway.bob"
-INDEX_SCREEN = "index.bob"
-
-
-def screen_of(description: Description) -> str:
-    """Name the screen file of an algorithm: `CountBright` has `count_bright.bob`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", description.name).lower() + ".bob"
+DRIVER, GATEWAY = "fits_driver", "gateway"
+_TAKEN = (INDEX, IMAGE, DRIVER, GATEWAY)
 
 
-def write_screens(
-    folder: Path,
-    label: str,
-    descriptions: Iterable[Description],
-    parts: Iterable[tuple[str, str, str]],
-) -> list[Path]:
-    """Write all screens of an IOC into `folder`, which must exist; return the files.
+@dataclass(frozen=True)
+class Ports:
+    """The names of what an IOC has, plugins each with the algorithm that it runs."""
 
-    `descriptions` are those of its algorithms, each once; `parts` are the index's entries: a
-    label, the macro R, and the screen to open.
+    drivers: Sequence[str] = ()
+    plugins: Sequence[tuple[str, Description]] = ()
+    gateways: Sequence[str] = ()
+
+
+def write_screens(folder: Path, label: str, prefix: str, ports: Ports) -> list[Path]:
+    """Write all screens of an IOC into `folder`, which must exist; return the files."""
+    return [write_bob(page, folder) for page in pages(label, prefix, ports)]
+
+
+def pages(label: str, prefix: str, ports: Ports) -> Iterable[Page]:
+    """Lay out all pages of an IOC, the index first; those of an algorithm once."""
+    screens = _screens(description for _, description in ports.plugins)
+    yield index_page(label, prefix, _parts(ports, screens))
+    for name, description in screens.items():
+        yield from algorithm_pages(name, description, PLUGIN_ITEMS)
+    if ports.drivers:
+        yield from part_pages(DRIVER, "FITS driver", DRIVER_ITEMS, image=True)
+    if ports.gateways:
+        yield from part_pages(GATEWAY, "FTP gateway", GATEWAY_ITEMS, image=False)
+    if ports.plugins or ports.drivers:
+        yield image_page()
+
+
+def _screens(descriptions: Iterable[Description]) -> dict[str, Description]:
+    """Name the screens of algorithms: `CountBright` has `count_bright`.
+
+    Another class of that name, or the same with other alarm limits, has `count_bright_2`.
     """
+    screens: dict[str, Description] = {}
     for description in descriptions:
-        device = algorithm_device(description, PLUGIN_ITEMS)
-        write_bob(device, folder / screen_of(description))
-    write_bob(part_device("FITS driver", DRIVER_ITEMS), folder / DRIVER_SCREEN)
-    write_bob(part_device("FTP gateway", GATEWAY_ITEMS), folder / GATEWAY_SCREEN)
-    write_bob(index_device(label, parts), folder / INDEX_SCREEN)
-    return sorted(folder.glob("*.bob"))
+        for name in _candidates(description.name):
+            if _same(screens.setdefault(name, description), description):
+                break
+    return screens
+
+
+def _candidates(name: str) -> Iterator[str]:
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    if snake not in _TAKEN:
+        yield snake
+    yield from (f"{snake}_{number}" for number in count(2))
+
+
+def _same(one: Description, other: Description) -> bool:
+    # As text: a default of NaN is the same as NaN.
+    return one is other or repr(one) == repr(other)
+
+
+def _parts(ports: Ports, screens: Mapping[str, Description]) -> list[Part]:
+    plugins = [_plugin(name, description, screens) for name, description in ports.plugins]
+    drivers = [
+        Part(name, f"{name}:", f"{DRIVER}.bob", "Drivers", "FITS driver", DRIVER_ITEMS)
+        for name in ports.drivers
+    ]
+    gateways = [
+        Part(name, f"{name}:", f"{GATEWAY}.bob", "Gateway", "FTP gateway", GATEWAY_ITEMS)
+        for name in ports.gateways
+    ]
+    return [*plugins, *drivers, *gateways]
+
+
+def _plugin(name: str, description: Description, screens: Mapping[str, Description]) -> Part:
+    screen = next(screen for screen, shown in screens.items() if _same(shown, description))
+    result = next((field for field in description.outputs if field.kind in SCALARS), None)
+    kind = description.name
+    return Part(name, f"{name}:", f"{screen}.bob", "Plugins", kind, PLUGIN_ITEMS, result)
