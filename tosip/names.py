@@ -25,13 +25,13 @@ _SERVED = """
     EnableCallbacks EpicsTSNsec EpicsTSSec ExecutionTime FailedArrays FirmwareVersion Image
     LastBundle LastExit LastOutput Latency Manufacturer MaxAge MaxArrayRate MaxByteRate MaxThreads
     Message MinCallbackTime Model NDArrayAddress NDArrayPort NDAttributesFile NDAttributesMacros
-    NDAttributesMessage NDAttributesStatus NDimensions NumPreAllocBuffers NumQueuedArrays NumThreads PVI PluginType
-    PoolAllocBuffers PoolFreeBuffers PoolMaxMem PoolPollStats PoolUsedBuffers PoolUsedMem PortName
-    PreAllocBuffers Preview ProcessPlugin ProcessTimeout ProcessedArrays QueueFree QueueFreeLow
-    QueueSize QueueUse QueueUseHIGH QueueUseHIHI Rearm ReceivedArrays Reload ReloadStatus
-    ResidentMemory RestartCount RestartRequired SDKVersion SerialNumber SetAcquireBusy SortFree
-    SortFreeLow SortMode SortSize SortTime StageChanges StagedChanges Status TimeStamp UniqueId
-    WaitForPlugins WorkerPid WorkerState
+    NDAttributesMessage NDAttributesStatus NDimensions NumPreAllocBuffers NumQueuedArrays NumThreads
+    PVI PluginType PoolAllocBuffers PoolFreeBuffers PoolMaxMem PoolPollStats PoolUsedBuffers
+    PoolUsedMem PortName PreAllocBuffers Preview ProcessPlugin ProcessTimeout ProcessedArrays
+    QueueFree QueueFreeLow QueueSize QueueUse QueueUseHIGH QueueUseHIHI Rearm ReceivedArrays Reload
+    ReloadStatus ResidentMemory RestartCount RestartRequired SDKVersion SerialNumber SetAcquireBusy
+    SortFree SortFreeLow SortMode SortSize SortTime StageChanges StagedChanges Status TimeStamp
+    UniqueId WaitForPlugins WorkerPid WorkerState
 """
 RESERVED = frozenset(_SERVED.split())
 
