@@ -17,6 +17,21 @@ def test_snake_case_becomes_pascal_case(declared, pv):
     assert names.readback("NEOSTED:FOCUS01:", declared) == f"NEOSTED:FOCUS01:{pv}_RBV"
 
 
+@pytest.mark.parametrize(
+    ("pv", "python"),
+    [
+        ("NDArrayPort", "nd_array_port"),
+        ("ArraySize0", "array_size0"),
+        ("ADCoreVersion", "ad_core_version"),
+        ("EpicsTSNsec", "epics_ts_nsec"),
+        ("NDimensions", "n_dimensions"),
+        ("FwhmX", "fwhm_x"),
+    ],
+)
+def test_pvs_are_known_to_python_in_snake_case(pv, python):
+    assert names.snake_case(pv) == python
+
+
 @pytest.mark.parametrize("name", ["", "Fwhm", "_x", "x_", "a__b", "1x", "a-b", "ä", "a b", "x\n"])
 def test_other_names_cannot_be_declared(name):
     assert not names.DECLARED.fullmatch(name)

@@ -256,3 +256,27 @@ def test_unfit_memory_is_refused_and_closed(make):
         Images(pool).lease(1, make(), 100)
     assert descriptors() == before
     assert pool.figures().buffers == 0
+
+
+def test_buffers_made_ahead_are_used_without_making_more():
+    async def work():
+        pool = Pool()
+        told: list[int] = []
+        pool.on_change.append(lambda: told.append(pool.figures().free_buffers))
+        await pool.preallocate(3, 5 * PAGE)
+        leases = [pool.allocate(5 * PAGE) for _ in range(3)]
+        assert told == [3]
+        assert pool.figures().buffers == len(leases)
+
+    run(work())
+
+
+def test_buffers_made_ahead_stay_inside_the_budget():
+    async def work():
+        pool = Pool(3 * PAGE)
+        with pytest.raises(PoolExhausted):
+            await pool.preallocate(4, PAGE)
+        assert pool.figures().memory <= pool.budget
+        assert pool.figures().used_buffers == 0
+
+    run(work())

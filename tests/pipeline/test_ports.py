@@ -5,7 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.pipeline.rig import frame
 from tosip.errors import ConfigurationError
+from tosip.pipeline.ndarray import NDArray
+from tosip.pipeline.pool import Pool
 from tosip.pipeline.ports import Ports
 
 
@@ -150,3 +153,18 @@ def test_name_is_given_once():
     ports, _ = nodes("CAM")
     with pytest.raises(ConfigurationError, match="port CAM"):
         ports.add("CAM")
+
+
+def test_a_port_without_callbacks_hands_nothing_out_and_keeps_the_last():
+    pool = Pool()
+    cam = Ports().add("CAM")
+    heard: list[NDArray] = []
+    cam.listen(heard.append)
+    cam.callbacks = False
+    cam.publish(frame(pool, unique_id=1))
+    assert not heard
+    assert cam.last is not None
+    assert cam.last.unique_id == 1
+    cam.callbacks = True
+    cam.publish(frame(pool, unique_id=2))
+    assert [array.unique_id for array in heard] == [2]

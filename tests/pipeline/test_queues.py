@@ -80,3 +80,15 @@ def test_clear_lets_the_arrays_go():
     queue.put(frame(pool))
     assert len(queue.clear()) == 2
     assert pool.figures().free_buffers == 2
+
+
+def test_whoever_waits_for_room_goes_on_when_the_policy_drops():
+    queue = FrameQueue(1, Policy.BLOCK)
+    put(queue, 1)
+    told: list[bool] = []
+    queue.on_room.append(lambda: told.append(queue.blocked))
+    assert queue.blocked
+    queue.policy = Policy.DROP_NEWEST
+    assert told == [False]
+    assert put(queue, 2) is not None
+    assert drained(queue) == [1]

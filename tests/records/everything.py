@@ -61,7 +61,7 @@ class Figures(Outputs):
 
 
 class Everything(Algorithm[Params, Figures]):
-    """Shows every kind of value."""
+    r"""Shows "every" kind of value: \ä $(P)."""
 
     def process(self, image, params, attributes, metadata):
         if params.mode is Mode.RAISE:

@@ -275,3 +275,25 @@ def test_an_unreadable_file_is_a_fault_of_that_frame_only(ioc, uploads):
     assert ioc.wait("CAM01:FailedArrays_RBV", lambda n: n == failed + 1)
     processed(ioc, uploads)
     assert ioc.wait("CAM01:Status_RBV", lambda s: str(s) == "ok").severity == NONE
+
+
+def test_the_pvi_structure_tells_what_the_algorithm_is(ioc):
+    structure = ioc.get("FOCUS01:PVI")
+
+    assert structure.getID() == "epics:nt/NTPVI:1.0"
+    assert structure.display.description == 'Shows "every" kind of value: \\ä $(P).'
+    assert structure.value.gain.todict() == {
+        "r": f"{ioc.prefix}FOCUS01:Gain_RBV",
+        "w": f"{ioc.prefix}FOCUS01:Gain",
+    }
+    assert ioc.get("PVI").value.focus01.d == f"{ioc.prefix}FOCUS01:PVI"
+
+
+@pytest.mark.parametrize(("name", "value"), [("Gain", "much"), ("Mode", "no mode")])
+def test_a_value_of_the_wrong_type_is_refused_and_the_old_one_kept(ioc, name, value):
+    before = ioc.get(f"FOCUS01:{name}")
+
+    with pytest.raises(Exception, match="."):  # the client's, or the server's
+        ioc.put(f"FOCUS01:{name}", value)
+
+    assert ioc.get(f"FOCUS01:{name}") == ioc.get(f"FOCUS01:{name}_RBV") == before
