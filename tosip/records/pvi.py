@@ -63,7 +63,7 @@ def structure(pv: str, doc: str, entries: Mapping[str, Mapping[str, str]]) -> st
     for name, entry in entries.items():
         for access, target in entry.items():
             group[f"value.{name}.{access}"] = {"+type": "const", "+const": target}
-    text = json.dumps({pv: group}, indent=1)
+    text = json.dumps({pv: group}, indent=1).replace("$", "\\u0024")  # or EPICS sees a macro
     return f'record(bi, "{pv}Carrier") {{\n info(Q:group, {text})\n}}\n'
 
 
