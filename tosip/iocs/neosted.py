@@ -10,6 +10,7 @@ import logging.handlers
 import re
 import signal
 import sys
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from tosip.drivers.panel import DRIVER_ITEMS
 from tosip.errors import ConfigurationError, TosipError
 from tosip.gateway.panel import GATEWAY_ITEMS
+from tosip.images import ImageServer
 from tosip.iocs import network
 from tosip.iocs.arguments import Parser
 from tosip.iocs.config import PREFIX, NeostedConfig, load_config, with_alarms
@@ -75,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--var", type=Path, default=Path("var"), metavar="DIR", help="folder to write to")
     add("--screens", type=Path, metavar="DIR", help="write the Phoebus screens here at start")
     add("--acf", type=Path, metavar="FILE", help="EPICS access security rules: who may write what")
+    add("--image-port", type=int, default=0, metavar="PORT", help="TCP port of images (any free)")
     add("--pvlist", type=Path, metavar="FILE", help="write the names of all PVs here at start")
     add("--interactive", action="store_true", help="give softioc's shell; leaving it ends the IOC")
     return parser
@@ -141,8 +144,14 @@ async def _run(config: NeostedConfig, options: argparse.Namespace) -> int:
             _write_screens(system, options.screens)
         await system.gateway.start()
         await loading
+        images = _images(system, options.image_port)
+        starting = asyncio.create_task(images.start())
+        stack.push_async_callback(images.stop)
         ioc = await _serve(system, options)
         stack.callback(ioc.stop)
+        await starting
+        if options.pvlist:
+            _list_pvs(options.pvlist, [*ioc.names(), *images.pv_names])
         await stack.enter_async_context(beside(ioc.follow(system.pool.figures)))
         sys.stdout.write(
             f"TOSIP ready: prefix {config.prefix} "
@@ -181,13 +190,24 @@ async def _serve(system: System, options: argparse.Namespace) -> "Ioc":
         ioc.add_plugin(plugin.name, plugin, described)
     changed = ioc.add_part(GATEWAY, system.gateway, GATEWAY_ITEMS, "FTP gateway")
     system.gateway.on_change = lambda _counters: changed()
+    await asyncio.sleep(0)  # the process of the images starts meanwhile
     await ioc.run()
-    if options.pvlist:
-        try:
-            ioc.write_names(options.pvlist)
-        except OSError as error:
-            raise ConfigurationError(f"--pvlist: {options.pvlist}: {error.strerror}") from None
     return ioc
+
+
+def _images(system: System, port: int) -> ImageServer:
+    images = ImageServer(system.config.prefix, port=port)
+    drivers, plugins = system.drivers.values(), system.plugins.values()
+    for port in (*(driver.port for driver in drivers), *(plugin.port for plugin in plugins)):
+        images.add(f"{port.name}:", port)
+    return images
+
+
+def _list_pvs(file: Path, names: Iterable[str]) -> None:
+    try:
+        file.write_text("".join(f"{name}\n" for name in sorted(names)))
+    except OSError as error:
+        raise ConfigurationError(f"--pvlist: {file}: {error.strerror}") from None
 
 
 def _write_screens(system: System, folder: Path) -> None:

@@ -163,10 +163,10 @@ class Ioc:
             attributes.close()
         self._variables.close()
 
-    def write_names(self, file: Path) -> None:
-        """Write the names of all PVs into `file`, sorted, a line each; OSError if it cannot be."""
+    def names(self) -> list[str]:
+        """List all PVs."""
         structures = [f"{self.prefix}PVI", *(f"{self._prefix(part)}PVI" for part in self._parts)]
-        file.write_text("".join(f"{name}\n" for name in sorted([*record_names(), *structures])))
+        return [*record_names(), *structures]
 
     async def follow(self, figures: Callable[[], object]) -> None:
         """Post what has changed when `figures` have: for those that change without a word.
