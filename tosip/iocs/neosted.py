@@ -195,8 +195,8 @@ async def _serve(system: System, options: argparse.Namespace) -> "Ioc":
     return ioc
 
 
-def _images(system: System, port: int) -> ImageServer:
-    images = ImageServer(system.config.prefix, port=port)
+def _images(system: System, tcp_port: int) -> ImageServer:
+    images = ImageServer(system.config.prefix, port=tcp_port)
     drivers, plugins = system.drivers.values(), system.plugins.values()
     for port in (*(driver.port for driver in drivers), *(plugin.port for plugin in plugins)):
         images.add(f"{port.name}:", port)
