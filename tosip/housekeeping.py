@@ -23,7 +23,8 @@ class Item(Generic[OwnerT]):
     operators write. It shows the value in force: itself, without a `pv_RBV`, if it is its own
     `echo`; not if it `resets` a count. What is `saved` is as it was after a restart. `derived` says
     that a database template makes the records from others: `r` the one that shows, `w` the one
-    that is written. `group` heads the item on screens.
+    that is written. Two choices are a binary record, unless areaDetector has a `multi` one. `group`
+    heads the item on screens.
     """
 
     pv: str
@@ -36,6 +37,7 @@ class Item(Generic[OwnerT]):
     resets: bool = False
     saved: bool = False
     derived: str = ""
+    multi: bool = False
 
     @property
     def readback(self) -> str:

@@ -28,10 +28,10 @@ _SERVED = """
     NDAttributesMessage NDAttributesStatus NDimensions NumPreAllocBuffers NumQueuedArrays NumThreads
     PVI PluginType PoolAllocBuffers PoolFreeBuffers PoolMaxMem PoolPollStats PoolUsedBuffers
     PoolUsedMem PortName PreAllocBuffers Preview ProcessPlugin ProcessTimeout ProcessedArrays
-    QueueFree QueueFreeLow QueueSize QueueUse QueueUseHIGH QueueUseHIHI Rearm ReceivedArrays Reload
-    ReloadStatus ResidentMemory RestartCount RestartRequired SDKVersion SerialNumber SetAcquireBusy
-    SortFree SortFreeLow SortMode SortSize SortTime StageChanges StagedChanges Status TimeStamp
-    UniqueId WaitForPlugins WorkerPid WorkerState
+    QueueFree QueueFreeAgain QueueFreeLow QueueSize QueueUse QueueUseHIGH QueueUseHIHI Rearm
+    ReceivedArrays Reload ReloadStatus ResidentMemory RestartCount RestartRequired SDKVersion
+    SerialNumber SetAcquireBusy SortFree SortFreeAgain SortFreeLow SortMode SortSize SortTime
+    StageChanges StagedChanges Status TimeStamp UniqueId WaitForPlugins WorkerPid WorkerState
 """
 RESERVED = frozenset(_SERVED.split())
 

@@ -47,7 +47,8 @@ def test_items_become_what_clients_know():
     ]
 
     assert item_entries(PORT, items) == {
-        "acquire": {"r": "X:CAM:Acquire_RBV", "w": "X:CAM:Acquire"},
+        "acquire": {"rw": "X:CAM:Acquire"},
+        "acquire_rbv": {"r": "X:CAM:Acquire_RBV"},  # its choices are others
         "wait_for_plugins": {"rw": "X:CAM:WaitForPlugins"},
         "queue_free": {"r": "X:CAM:QueueFree"},
         "queue_size": {"r": "X:CAM:QueueSize_RBV", "w": "X:CAM:QueueSize"},

@@ -293,7 +293,7 @@ def test_the_pvi_structure_tells_what_the_algorithm_is(ioc):
 def test_a_value_of_the_wrong_type_is_refused_and_the_old_one_kept(ioc, name, value):
     before = ioc.get(f"FOCUS01:{name}")
 
-    with pytest.raises(Exception, match="."):  # the client's, or the server's
+    with pytest.raises(Exception, match=r"."):  # the client's, or the server's
         ioc.put(f"FOCUS01:{name}", value)
 
     assert ioc.get(f"FOCUS01:{name}") == ioc.get(f"FOCUS01:{name}_RBV") == before

@@ -4,6 +4,7 @@ from typing import Any
 
 from tosip.algorithm import Status
 from tosip.description import Alarm, Severity
+from tosip.errors import ConfigurationError
 from tosip.housekeeping import Item, button, choice, integer, number, seconds, text
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.plugin import Plugin
@@ -57,6 +58,13 @@ def _set_blocking(plugin: Plugin, value: str) -> None:
     plugin.blocking = value == "Yes"
 
 
+def _set_address(plugin: Plugin, value: int) -> None:
+    if value:
+        raise ConfigurationError(
+            f"{plugin.name}.NDArrayAddress: expected 0, as ports have one address, got {value}"
+        )
+
+
 def _queue_size(plugin: Plugin, value: int) -> None:
     plugin.queue.size = value
 
@@ -88,6 +96,13 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
         lambda p, value: p.connect(value),
         group="Plugin",
         saved=True,
+    ),
+    Item(
+        "NDArrayAddress",
+        integer("Address at that port: always 0"),
+        lambda _: 0,
+        _set_address,
+        group="Plugin",
     ),
     Item(
         "EnableCallbacks",
@@ -277,6 +292,7 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
         lambda p, value: p.set_sorting(mode=SortMode(value)),
         group="Threads",
         saved=True,
+        multi=True,
     ),
     Item(
         "SortTime",

@@ -236,6 +236,8 @@ class Plugin:
             self._changed()
         self._dropped(dropped)
         self._hand_out()
+        if len(self.queue):  # what waits is shown at once; what is taken, with its outcome
+            self._changed()
 
     def _dropped(self, entries: Sequence[Entry]) -> None:
         """Let go of entries that `counters` has as dropped."""

@@ -57,6 +57,10 @@ def last_array_items(last: Last[OwnerT], group: str) -> tuple[Item[OwnerT], ...]
         item("ArraySizeY", integer("Rows", "px"), lambda a: a.sizes[1], 0),
         item("ArraySizeZ", integer("Colours"), lambda a: a.sizes[2], 0),
         item("ArraySize", integer("Bytes of the pixels", "B"), lambda a: min(a.size, _LARGEST), 0),
+        *(
+            Item(f"ArraySize{n}", integer(f"Size of dimension {n}", "px"), group=group, derived="r")
+            for n in range(3)
+        ),
         item("NDimensions", integer("Number of dimensions"), lambda a: len(a.shape), 0),
         item("Dimensions", size, _dimensions, np.zeros(0, np.int32)),
         item(

@@ -22,7 +22,7 @@ class HousekeepingRecords(Generic[OwnerT]):
         self._prefix = prefix
         self._owner = owner
         self._readbacks = [
-            (item.read, Readback(prefix + item.readback, item.field, item.read(owner)))
+            (item.read, _readback(prefix, item, item.read(owner)))
             for item in items
             if item.read and item.readback
         ]
@@ -67,4 +67,8 @@ class HousekeepingRecords(Generic[OwnerT]):
 
         initial = item.read(self._owner) if item.read else None
         pv = self._prefix + item.demand
-        return Demand(pv, item.field, initial, write, saved=item.saved)
+        return Demand(pv, item.field, initial, write, saved=item.saved, multi=item.multi)
+
+
+def _readback(prefix: str, item: Item[Any], value: Any) -> Readback:
+    return Readback(prefix + item.readback, item.field, value, multi=item.multi)

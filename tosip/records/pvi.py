@@ -37,7 +37,10 @@ def item_entries(prefix: str, items: Sequence[Item[Any]]) -> Entries:
     """List the records of a table of items."""
     entries: Entries = {}
     for item in items:
-        entry = entries.setdefault(_entry(names.snake_case(item.pv)), {})
+        name = _entry(names.snake_case(item.pv))
+        if name in entries:  # its readback has other choices: Acquire_RBV
+            name = f"{name}_rbv"
+        entry = entries.setdefault(name, {})
         if item.field.kind is Kind.COMMAND:
             entry["x"] = prefix + item.demand
         elif item.demand and not item.readback:
@@ -64,7 +67,8 @@ def structure(pv: str, doc: str, entries: Mapping[str, Mapping[str, str]]) -> st
         for access, target in entry.items():
             group[f"value.{name}.{access}"] = {"+type": "const", "+const": target}
     text = json.dumps({pv: group}, indent=1).replace("$", "\\u0024")  # or EPICS sees a macro
-    return f'record(bi, "{pv}Carrier") {{\n info(Q:group, {text})\n}}\n'
+    fields = 'field(VAL, "0")\n field(PINI, "YES")'  # or the structure would be in alarm
+    return f'record(bi, "{pv}Carrier") {{\n {fields}\n info(Q:group, {text})\n}}\n'
 
 
 def _entry(name: str) -> str:

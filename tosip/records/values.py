@@ -32,9 +32,12 @@ _SEVERITIES = {
 
 
 class Readback:
-    """The record that shows one value, `initial` from the start; `shown` is the present one."""
+    """The record that shows one value, `initial` from the start; `shown` is the present one.
 
-    def __init__(self, name: str, field: Field, initial: Any) -> None:
+    Two choices are binary unless they are to be `multi`, a record that has room for more.
+    """
+
+    def __init__(self, name: str, field: Field, initial: Any, *, multi: bool = False) -> None:
         self.name = checked(name)
         self.field = field
         self.shown = initial
@@ -43,7 +46,7 @@ class Readback:
             "ASG": READBACKS,
             "initial_value": _to_record(field, initial),
         }
-        self._record = _READBACKS[_type(field)](name, field, options)
+        self._record = _READBACKS[_type(field, multi)](name, field, options)
 
     def set(self, plain: Any) -> None:
         """Show a plain value."""
@@ -97,6 +100,7 @@ class Demand:
         on_write: Callable[[Any], Any],
         *,
         saved: bool = False,
+        multi: bool = False,
         group: str = SETTINGS,
     ) -> None:
         self.name = checked(name)
@@ -105,6 +109,7 @@ class Demand:
         self._initial = initial
         self._saved = saved
         self._shown: Any = _NOTHING
+        self._writing = False
         options: dict[str, Any] = {
             "DESC": field.doc,
             "ASG": group,
@@ -114,12 +119,19 @@ class Demand:
             "autosave": saved,
             "initial_value": 0 if field.kind is Kind.COMMAND else _to_record(field, initial),
         }
-        self._record = _DEMANDS[_type(field)](name, field, options)
+        self._known: Any = options["initial_value"]  # by the record, as far as we have heard
+        self._record = _DEMANDS[_type(field, multi)](name, field, options)
 
     def show(self, plain: Any) -> None:
         """Show a value that was not written through this record."""
+        if not self._writing:  # or what is in force is shown when it is known
+            self._show(plain)
+
+    def _show(self, plain: Any) -> None:
+        # Not compared with the record itself: a client may have written what we hear of later.
         value = _to_record(self.field, plain)
-        if not same_value(value, self._record.get()):
+        if not same_value(value, self._known):
+            self._known = value
             self._shown = plain
             self._record.set(value)  # processed, or clients would not hear of it
 
@@ -133,7 +145,13 @@ class Demand:
 
     async def write(self, plain: Any) -> None:
         """Do what a client's write does."""
-        self.show(await self._wait(self._on_write(plain)))
+        self._known = self._record.get()
+        self._writing = True
+        try:
+            in_force = await self._wait(self._on_write(plain))
+        finally:
+            self._writing = False
+        self._show(in_force)
 
     async def _updated(self, value: Any) -> None:
         plain = _from_record(self.field, value)
@@ -160,12 +178,12 @@ def checked(name: str) -> str:
     return name
 
 
-def _type(field: Field) -> str:
+def _type(field: Field, multi: bool = False) -> str:
     if field.kind is Kind.INT and field.bits == 64:
         return "int64"
     if field.kind is Kind.STR and field.length > LONGEST_STRING:
         return "text"
-    if field.kind is Kind.ENUM and len(field.choices) == 2:
+    if field.kind is Kind.ENUM and len(field.choices) == 2 and not multi:
         return "switch"
     return field.kind.value
 
