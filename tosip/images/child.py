@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+from tosip.pipeline.child import words_of
 from tosip.pipeline.guard import GUARD
 from tosip.pipeline.output import Journal, Output
 
@@ -94,17 +95,8 @@ class Child:
             return
         asyncio.get_running_loop().remove_reader(self._pidfd)
         os.close(self._pidfd)
-        self.words = self._verdict or _exit_words(self._process.wait())
+        self.words = self._verdict or words_of(self._process.wait())
         if self._mark:
             GUARD.sweep(self._mark)
         self._output.close()
         self._exited.set()
-
-
-def _exit_words(status: int) -> str:
-    if status >= 0:
-        return f"exit status {status}"
-    try:
-        return f"killed by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"killed by signal {-status}"

@@ -138,7 +138,7 @@ class Child:
             self._household.meters.discard(self.meter)
             self.meter.close()
         status = self._process.wait()
-        self.exit_words = self.verdict or _exit_words(status)
+        self.exit_words = self.verdict or words_of(status)
         self.from_outside = not self.verdict and -status in _FROM_OUTSIDE
         self._exited.set()
         self.output.close()
@@ -154,7 +154,8 @@ class Child:
             send(self._process.pid, number)
 
 
-def _exit_words(status: int) -> str:
+def words_of(status: int) -> str:
+    """Say how a process with this status (of `Popen.wait`) has ended."""
     if status >= 0:
         return f"exit status {status}"
     try:
