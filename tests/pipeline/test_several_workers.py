@@ -1,9 +1,13 @@
 """Several workers of a plugin, frames sent ahead to a quick one, and the order of results."""
 
+import asyncio
+from dataclasses import replace
+
 import pytest
 
 from tests.pipeline.rig import SOURCE, Rig, alive, frame, plugin_rig, probe, run
 from tosip.errors import ConfigurationError
+from tosip.pipeline.plugin import Plugin
 from tosip.pipeline.queues import Policy
 from tosip.pipeline.sorting import SortMode
 from tosip.pipeline.states import WorkerState
@@ -208,5 +212,49 @@ def test_time_out_counts_from_when_the_worker_may_begin(tmp_path):
             assert rig.plugin.counters.in_process == 2
             await rig.until(lambda: rig.plugin.counters.processed == 3)
             assert rig.plugin.counters.failed == 0
+
+    run(work())
+
+
+def beside(rig):
+    """Make a plugin of the same code beside the rig's."""
+    return Plugin(replace(rig.plugin.program, name="BESIDE"), rig.pool, rig.ports)
+
+
+def test_a_plugin_of_known_code_takes_frames_before_its_worker_has_its_turn(tmp_path):
+    async def work():
+        async with plugin_rig(probe(tmp_path)) as rig:
+            turn = asyncio.Semaphore(0)
+            second = beside(rig)
+            assert second.start_like(rig.plugin, turn) == rig.plugin.description
+            second.connect("CAM")
+            seen: list[int] = []
+            second.on_outcome.append(lambda outcome: seen.append(outcome.array.unique_id))
+            await rig.process(unique_id=7)
+            await rig.process(unique_id=8)
+            assert second.workers.state is WorkerState.STARTING
+            assert len(second.queue) == 2
+            turn.release()
+            done = asyncio.Event()
+            second.on_outcome.append(lambda _: done.set() if len(seen) == 2 else None)
+            await asyncio.wait_for(done.wait(), 30)
+            assert seen == [7, 8]
+            assert second.workers.code_hash == rig.plugin.workers.code_hash
+            second.enable(False)
+            await second.stop()
+
+    run(work())
+
+
+def test_a_plugin_ends_though_its_worker_never_had_its_turn(tmp_path):
+    async def work():
+        async with plugin_rig(probe(tmp_path)) as rig:
+            second = beside(rig)
+            second.start_like(rig.plugin, asyncio.Semaphore(0))
+            second.connect("CAM")
+            await rig.process()
+            await second.stop()
+            assert second.counters.dropped == 1
+            assert second.workers.pid == 0
 
     run(work())
