@@ -21,6 +21,7 @@ BENCHMARKS = (
     "fits",
     "focus",
     "first_figures",
+    "records",
 )
 
 

@@ -171,6 +171,7 @@ def of_port(ioc: IocProcess, port: str, names: Any, field: str = "") -> dict[str
 
 def settled(ioc: IocProcess, uploads: Uploads, frames: int = 1) -> float:
     """Upload frames and wait until FOCUS01 and those behind have the last; return its time."""
+    ioc.put("CAM01:PoolPollStats", 1)  # which posts what may wait to be posted
     number = int(ioc.get("CAM01:UniqueId_RBV")) + frames
     for _ in range(frames):
         stamp = uploads.frame()
@@ -214,6 +215,7 @@ def wait_severity(ioc: IocProcess, name: str, wanted: int) -> None:
 def fill(ioc: IocProcess, uploads: Uploads, waiting: int) -> None:
     """Upload frames until so many wait in the queue of FOCUS01, whose worker is held."""
     for _ in range(waiting + 5):
+        ioc.put("FOCUS01:PoolPollStats", 1)  # which posts what may wait to be posted
         received = ioc.get("FOCUS01:ReceivedArrays_RBV")
         if ioc.get("FOCUS01:QueueSize_RBV") - ioc.get("FOCUS01:QueueFree") == waiting:
             return

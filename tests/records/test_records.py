@@ -254,11 +254,12 @@ def test_a_port_can_be_rewired_and_an_unknown_one_is_refused(ioc, uploads):
 
 
 def test_a_disabled_plugin_takes_no_frames(ioc, uploads):
-    received = ioc.get("FOCUS02:ReceivedArrays_RBV")
     ioc.put("FOCUS02:EnableCallbacks", "Disable")
+    received = ioc.get("FOCUS02:ReceivedArrays_RBV")
+    number = ioc.get("CAM02:UniqueId_RBV") + 1
 
     uploads.frame(user="cam02")
-    ioc.wait("CAM02:QueuedFiles_RBV", lambda n: n == 0)
+    ioc.wait("CAM02:UniqueId_RBV", lambda last: last == number)
 
     assert ioc.get("FOCUS02:ReceivedArrays_RBV") == received
     ioc.put("FOCUS02:EnableCallbacks", "Enable")

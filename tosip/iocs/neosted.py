@@ -22,7 +22,6 @@ from tosip.images import ImageServer
 from tosip.iocs import network
 from tosip.iocs.arguments import Parser
 from tosip.iocs.config import PREFIX, NeostedConfig, load_config, with_alarms
-from tosip.iocs.screens import write_neosted_screens
 from tosip.iocs.system import (
     ENVIRONMENT,
     FIELD,
@@ -211,6 +210,8 @@ def _list_pvs(file: Path, names: Iterable[str]) -> None:
 
 
 def _write_screens(system: System, folder: Path) -> None:
+    from tosip.iocs.screens import write_neosted_screens  # loads pvi
+
     focus = system.plugins[system.config.cameras[0].focus_port]
     descriptions = [
         with_alarms(plugin.description, system.settings_of(plugin).alarms)

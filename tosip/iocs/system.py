@@ -143,7 +143,7 @@ def _users(config: NeostedConfig, *, simulate: bool) -> tuple[Users, dict[str, s
             "(--simulate needs none)"
         )
     passwords = {camera.user: secrets.token_urlsafe() for camera in config.cameras}
-    return Users({user: hash_password(word) for user, word in passwords.items()}), passwords
+    return Users({user: hash_password(word, cost=2) for user, word in passwords.items()}), passwords
 
 
 def _keeper(config: NeostedConfig, var: Path) -> Keeper:

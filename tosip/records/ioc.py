@@ -6,6 +6,7 @@ be set before. Records can be made only before the IOC runs.
 
 import asyncio
 import contextlib
+import ctypes
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -145,6 +146,8 @@ class Ioc:
         load_text("".join([*self._structures, structure(f"{self.prefix}PVI", "TOSIP", parts)]))
         await self._restore()
         imports.callbackSetQueueSize(CALLBACK_QUEUE)
+        # EPICS would lock the stacks of all threads into memory where it may: 8 MiB each.
+        ctypes.c_int.in_dll(imports.dbCore, "dbThreadRealtimeLock").value = 0
         softioc.iocInit(asyncio_dispatcher.AsyncioDispatcher(asyncio.get_running_loop()))
         self._variables.start()
         for changed in self._changed:
