@@ -69,7 +69,7 @@ def test_names_that_a_device_has_already_get_an_underscore():
 def test_odd_documentation_stays_what_it_is():
     doc = 'a "quoted" \\ back\nslash, {brace} $(MACRO) é'
     text = structure("X:PVI", doc, {})
-    group = json.loads(text[text.index('{\n "X:PVI"') : text.rindex(")")])
+    group = json.loads(text[text.index('{"X:PVI"') : text.rindex(")")])
     assert group["X:PVI"]["display.description"]["+const"] == doc
 
 

@@ -66,7 +66,7 @@ def structure(pv: str, doc: str, entries: Mapping[str, Mapping[str, str]]) -> st
     for name, entry in entries.items():
         for access, target in entry.items():
             group[f"value.{name}.{access}"] = {"+type": "const", "+const": target}
-    text = json.dumps({pv: group}, indent=1).replace("$", "\\u0024")  # or EPICS sees a macro
+    text = json.dumps({pv: group}).replace("$", "\\u0024")  # or EPICS sees a macro
     fields = 'field(VAL, "0")\n field(PINI, "YES")'  # or the structure would be in alarm
     return f'record(bi, "{pv}Carrier") {{\n {fields}\n info(Q:group, {text})\n}}\n'
 

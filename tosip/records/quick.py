@@ -1,12 +1,15 @@
-"""Makes softioc's record builder remember which field values EPICS has accepted.
+"""Makes softioc's record builder remember what it has done before.
 
-The builder asks EPICS about every field of every record, which takes most of the time that making
-a record takes; the records of the second plugin have the same fields as those of the first. What
-EPICS refuses raises as before; it looks at all again when the database is loaded.
+The builder asks EPICS about every field of every record, and writes each down character by
+character; the two take most of the time that making a record takes. The records of the second
+plugin have the same fields as those of the first. What EPICS refuses raises as before; it looks at
+all again when the database is loaded.
 """
 
+import functools
 from typing import Any
 
+from epicsdbbuilder import recordbase
 from softioc import builder
 
 
@@ -30,6 +33,8 @@ class _Remembering:
 
 def remember_accepted_values() -> None:
     """Speed up all records that are made from now on."""
+    if not hasattr(recordbase.quote_string, "cache_info"):
+        recordbase.quote_string = functools.cache(recordbase.quote_string)
     for name in builder.records.GetRecords():
         record_type = getattr(builder.records, name)
         if not isinstance(record_type._validate, _Remembering):
