@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.pipeline.rig import Rig, frame, plugin_rig, probe, run
+from tosip.description import same_value
 from tosip.errors import ConfigurationError
 from tosip.pipeline import supervisor
 from tosip.pipeline.panel import PLUGIN_ITEMS
@@ -248,7 +249,7 @@ def test_figures_for_operators_can_be_read_at_any_time(tmp_path):
             }.items():
                 assert after[pv] == value, pv
             for pv, value in after.items():
-                assert ITEMS[pv].field.plain(value) == value, pv
+                assert same_value(ITEMS[pv].field.plain(value), value), pv
 
     run(work())
 
