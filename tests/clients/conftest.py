@@ -16,8 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.records.conftest import CONFIG, EVERYTHING, PASSWORD, Uploads
-from tosip.gateway.users import hash_password
+from tests.records.conftest import Uploads, configured
 from tosip.testing.ioc import IocProcess
 
 ROOT = Path(__file__).parents[2]
@@ -29,11 +28,7 @@ def ioc(
     start_ioc: Callable[..., IocProcess], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[IocProcess]:
     """Start an IOC with the algorithm that has every kind of value."""
-    folder = tmp_path_factory.mktemp("config")
-    users = "".join(f"cam{n:02d}:{hash_password(PASSWORD)}\n" for n in (1, 2))
-    (folder / "users").write_text(users)
-    config = folder / "neosted.toml"
-    config.write_text(CONFIG.format(file=EVERYTHING))
+    config = configured(tmp_path_factory.mktemp("config"))
     ioc = start_ioc(["tosip.iocs.neosted", "--config", str(config)])
     yield ioc
     ioc.stop()

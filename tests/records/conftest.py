@@ -65,15 +65,20 @@ class Uploads:
             ftp.storbinary(f"STOR {name}", io.BytesIO(data))
 
 
-@pytest.fixture(scope="module")
-def ioc(
-    start_ioc: Callable[..., IocProcess], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[IocProcess]:
-    folder = tmp_path_factory.mktemp("config")
+def configured(folder: Path) -> Path:
+    """Write the configuration and the accounts of its cameras into a folder."""
     users = "".join(f"cam{n:02d}:{hash_password(PASSWORD)}\n" for n in (1, 2))
     (folder / "users").write_text(users)
     config = folder / "neosted.toml"
     config.write_text(CONFIG.format(file=EVERYTHING))
+    return config
+
+
+@pytest.fixture(scope="module")
+def ioc(
+    start_ioc: Callable[..., IocProcess], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[IocProcess]:
+    config = configured(tmp_path_factory.mktemp("config"))
     ioc = start_ioc(["tosip.iocs.neosted", "--config", str(config)])
     yield ioc
     ioc.stop()

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.records.conftest import CONFIG, EVERYTHING, PASSWORD
-from tosip.gateway.users import hash_password
+from tests.records.conftest import configured
 from tosip.records.autosaving import PERIOD
 from tosip.testing.ioc import IocProcess
 
@@ -49,12 +48,7 @@ LIMITS = {
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("config")
-    users = "".join(f"cam{n:02d}:{hash_password(PASSWORD)}\n" for n in (1, 2))
-    (folder / "users").write_text(users)
-    file = folder / "neosted.toml"
-    file.write_text(CONFIG.format(file=EVERYTHING))
-    return file
+    return configured(tmp_path_factory.mktemp("config"))
 
 
 @pytest.fixture
