@@ -175,8 +175,11 @@ def settled(ioc: IocProcess, uploads: Uploads, frames: int = 1) -> float:
     number = int(ioc.get("CAM01:UniqueId_RBV")) + frames
     for _ in range(frames):
         stamp = uploads.frame()
-    for port in ("FOCUS01", "FIELD", "ENV"):
+    ports = ("CAM01", "FOCUS01", "FIELD", "ENV")
+    for port in ports:
         ioc.wait(f"{port}:UniqueId_RBV", lambda last: last == number)
+    for port in ports:  # the other records of that frame come behind; a put ends after them
+        ioc.put(f"{port}:PoolPollStats", 1)
     return stamp
 
 
