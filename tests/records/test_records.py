@@ -85,6 +85,31 @@ def test_alarm_limits_changed_by_operators_act_on_the_next_frame(ioc, uploads):
     ioc.put("FOCUS01:Mean_RBV.HIHI", 2000.0)
 
 
+def test_alarm_limits_changed_by_operators_act_at_once(ioc, uploads):
+    stamp = processed(ioc, uploads, 100)
+    shown = ioc.wait("FOCUS01:Mean_RBV", lambda mean: mean.severity == NONE)
+
+    ioc.put("FOCUS01:Mean_RBV.HIHI", 150.0)
+
+    worse = ioc.wait("FOCUS01:Mean_RBV", lambda mean: mean.severity == MAJOR)
+    assert (worse, worse.timestamp) == (shown, stamp)
+    ioc.put("FOCUS01:Mean_RBV.HHSV", "MINOR")
+    ioc.wait("FOCUS01:Mean_RBV", lambda mean: mean.severity == MINOR)
+    ioc.put("FOCUS01:Mean_RBV.HHSV", "MAJOR")
+    ioc.put("FOCUS01:Mean_RBV.HIHI", 2000.0)
+    ioc.wait("FOCUS01:Mean_RBV", lambda mean: mean.severity == NONE)
+
+
+def test_a_changed_limit_does_not_make_believe_what_was_never_known(ioc):
+    with ioc.monitor("FOCUS02:Mean_RBV") as updates:
+        before = updates.next()
+        ioc.put("FOCUS02:Mean_RBV.HIHI", 1500.0)
+        ioc.put("FOCUS02:MaxAge", 0.0)  # ends behind it
+    assert before.severity == INVALID
+    assert ioc.get("FOCUS02:Mean_RBV").severity == INVALID
+    ioc.put("FOCUS02:Mean_RBV.HIHI", 2000.0)
+
+
 def test_severities_of_choices_and_flags_act(ioc, uploads):
     set_mode(ioc, "blank")
 

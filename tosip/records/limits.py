@@ -6,6 +6,7 @@ numbers. All limits of a record are one entry of the file: reading it is most of
 """
 
 import ctypes
+from collections.abc import Callable
 from typing import Any
 
 from softioc import autosave, fields, imports
@@ -15,10 +16,23 @@ SEVERITIES = ("HHSV", "HSV", "LSV", "LLSV")
 LABELS = ("NO_ALARM", "MINOR", "MAJOR", "INVALID")
 
 
-def save_limits(record: Any) -> None:
-    """Let autosave keep the alarm limits of a numeric softioc record."""
-    limits = _Limits(record)
-    autosave.add_pv_to_autosave(limits, f"{record.name}.limits", True)
+_changed: dict[str, Callable[[], None]] = {}  # by record
+
+
+def keep_limits(record: Any, changed: Callable[[], None]) -> None:
+    """Let autosave keep the alarm limits of a numeric softioc record.
+
+    `changed` is called, in the client's thread, when one has been written.
+    """
+    autosave.add_pv_to_autosave(_Limits(record), f"{record.name}.limits", True)
+    _changed[record.name] = changed
+
+
+def written(pv: str) -> None:
+    """Know that a client has written `pv`, which may be a limit of a record."""
+    record, _, field = pv.partition(".")
+    if field in NUMBERS + SEVERITIES and record in _changed:
+        _changed[record]()
 
 
 class _Limits:

@@ -9,6 +9,7 @@ from typing import Any
 from softioc import fields, imports
 
 from tosip.errors import ConfigurationError
+from tosip.records import limits
 
 # Everybody may do everything, and it is logged.
 DEFAULT_FILE = Path(__file__).with_name("default.acf")
@@ -35,7 +36,8 @@ _LISTENER = ctypes.CFUNCTYPE(None, ctypes.POINTER(_Message), ctypes.c_int)
 def use_access_security(file: Path | None) -> None:
     """Use an EPICS access security file, before the IOC starts; ConfigurationError if it is none.
 
-    Writes that its rules mark with TRAPWRITE are logged; without a file all are.
+    Writes that its rules mark with TRAPWRITE are logged, and alarm limits act at once; without a
+    file all are.
     """
     if file is not None and not file.is_file():
         raise ConfigurationError(f"--acf: expected a file, got {file}")
@@ -63,6 +65,7 @@ def _on_write(message: Any, after: int) -> None:
         return
     user, host = (part.decode(errors="replace") for part in (said.user, said.host))
     log.info("%s@%s %s: %s -> %s", user, host, name, _before.pop(said.ours, "?"), _value(name))
+    limits.written(name)
 
 
 _LISTENING = _LISTENER(_on_write)  # EPICS calls it for as long as the process lives

@@ -13,7 +13,7 @@ from softioc import alarm, builder
 from tosip.description import Alarm, Field, Kind, Severity, same_value
 from tosip.errors import ConfigurationError
 from tosip.names import LONGEST_RECORD
-from tosip.records.limits import save_limits
+from tosip.records.limits import keep_limits
 
 LONGEST_STRING = 39  # EPICS: stringin, stringout
 
@@ -68,11 +68,13 @@ class Figure:
             "ASG": OUTPUTS,
         }
         self._record = _READBACKS[_type(field)](name, field, options | _always_posted(field))
+        self._given = False
         if field.kind in (Kind.INT, Kind.FLOAT):
-            save_limits(self._record)
+            keep_limits(self._record, self._look_again)
 
     def set(self, plain: Any, timestamp: float) -> None:
         """Show a plain value of the frame that was taken at `timestamp` (Unix seconds)."""
+        self._given = True
         self._record.set(_to_record(self.field, plain), timestamp=timestamp)
 
     def invalidate(self, timestamp: float) -> None:
@@ -82,6 +84,11 @@ class Figure:
     def expire(self, timestamp: float) -> None:
         """Keep the value and its frame's time but say that it is too old."""
         self._record.set_alarm(alarm.INVALID_ALARM, alarm.TIMEOUT_ALARM, timestamp)
+
+    def _look_again(self) -> None:
+        """Compare the value with limits that have changed, not only at the next frame."""
+        if self._given:  # or what was never known would be valid
+            self._record.trigger()
 
 
 class Demand:
