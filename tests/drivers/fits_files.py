@@ -28,14 +28,14 @@ def ramp(rows: int = 30, columns: int = 50, dtype: Any = np.uint16) -> Array:
 
 
 def read_bytes_as_file(
-    folder: Path, data: bytes, name: str = "frame.fits", **options: int
+    folder: Path, data: bytes, name: str = "frame.fits", **options: Any
 ) -> FitsFrame:
     path = folder / name
     path.write_bytes(data)
     return read_fits(path, np.empty, **options)
 
 
-def outcome(path: Path, **options: int) -> FitsFrame | None:
+def outcome(path: Path, **options: Any) -> FitsFrame | None:
     """The frame, or None for a well-formed fault; anything else is raised."""
     try:
         return read_fits(path, np.empty, **options)

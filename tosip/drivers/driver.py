@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from tosip.drivers.fits import FitsFrame, read_fits
+from tosip.drivers.fits_source import Source
 from tosip.errors import FrameError, TosipError
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.origin import Origin
@@ -34,15 +35,21 @@ class _Stored:
     name: str
     received: float
     done: Callable[[], None]
+    memory: Source | None
 
 
 def load_fits(
-    path: Path, pool: Pool, loop: asyncio.AbstractEventLoop, unique_id: int, received: float
+    path: Path,
+    pool: Pool,
+    loop: asyncio.AbstractEventLoop,
+    unique_id: int,
+    received: float,
+    memory: Source | None = None,
 ) -> NDArray:
     """Read a file into a leased buffer; call it in a thread beside `loop`.
 
     `received` (Unix seconds) is the time stamp of a frame whose header has none. FrameError if the
-    file is no frame, or if the pool stays full.
+    file is no frame, or if the pool stays full. `memory` has the file's bytes, if they are there.
     """
     leases: list[Lease] = []
 
@@ -56,7 +63,7 @@ def load_fits(
             raise FrameError(f"{path.name}: expected room in the frame pool, got none") from error
         return leases[-1].view(shape, dtype)
 
-    frame: FitsFrame = read_fits(path, allocate, max_bytes=pool.budget)
+    frame: FitsFrame = read_fits(path, allocate, max_bytes=pool.budget, memory=memory)
     return NDArray(
         unique_id,
         received if frame.timestamp is None else frame.timestamp,
@@ -128,11 +135,13 @@ class FitsDriver:
         name: str = "",
         received: float | None = None,
         done: Callable[[], None] = lambda: None,
+        memory: Source | None = None,
     ) -> None:
         """Read a file as soon as those before it are read; `done` is called when it was.
 
         `done` is called at once, and the file is not read, while the driver is not acquiring.
-        `name` is what people know the file by, if that is not its path's.
+        `name` is what people know the file by, if that is not its path's. `memory` has its bytes,
+        if they are in memory, until `done`.
         """
         if not self.acquiring:
             self.skipped_files += 1
@@ -140,7 +149,7 @@ class FitsDriver:
             self._changed()
             return
         received = time.time() if received is None else received
-        self._files.put_nowait(_Stored(path, name or path.name, received, done))
+        self._files.put_nowait(_Stored(path, name or path.name, received, done, memory))
         self._changed()
 
     async def _work(self) -> None:
@@ -169,7 +178,13 @@ class FitsDriver:
         loop = asyncio.get_running_loop()
         try:
             array = await asyncio.to_thread(
-                load_fits, stored.path, self.pool, loop, self.unique_id, stored.received
+                load_fits,
+                stored.path,
+                self.pool,
+                loop,
+                self.unique_id,
+                stored.received,
+                stored.memory,
             )
         except TosipError as error:
             self.failed_files += 1

@@ -50,13 +50,16 @@ class FitsFrame:
     timestamp: float | None
 
 
-def read_fits(path: Path, allocate: Allocate, *, max_bytes: int = 1 << 30) -> FitsFrame:
+def read_fits(
+    path: Path, allocate: Allocate, *, max_bytes: int = 1 << 30, memory: Source | None = None
+) -> FitsFrame:
     """Read the first image of the FITS file at `path` into the array that `allocate` gives.
 
     `allocate` is called at most once, with the shape and the native data type, when all that can be
     checked before is right; it must give a writable C-contiguous array. If reading fails after
     that, what it gave holds part of a frame and is the caller's to release. What `allocate` raises
-    itself passes unchanged. No image of more than `max_bytes` is read or unpacked.
+    itself passes unchanged. No image of more than `max_bytes` is read or unpacked. Where `memory`
+    has the bytes of the file, they are read from there.
 
     Plain 16-bit images with BZERO 0 give int16, with BZERO 32768 uint16; all others the type that
     astropy gives. Raises `FrameError` for everything that is wrong with the file.
@@ -64,7 +67,7 @@ def read_fits(path: Path, allocate: Allocate, *, max_bytes: int = 1 << 30) -> Fi
     _silence_astropy()
     with ExitStack() as stack:
         with _faults(path):
-            source = stack.enter_context(open_source(path, max_bytes))
+            source = stack.enter_context(open_source(path, max_bytes, memory))
             image = _examine(source, max_bytes)
         pixels = _checked(allocate(image.shape, image.dtype), image)
         with _faults(path):

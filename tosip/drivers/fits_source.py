@@ -84,11 +84,15 @@ def read_bytes(source: Source, offset: int, count: int) -> bytes:
 
 
 @contextmanager
-def open_source(path: Path, max_bytes: int) -> Iterator[Source]:
+def open_source(path: Path, max_bytes: int, memory: Source | None = None) -> Iterator[Source]:
     """Open a plain, gzip or bzip2 FITS file; raise `FrameError` for anything else.
 
-    No more than `max_bytes` are unpacked from a compressed file.
+    `memory` has the file's bytes, if they are in memory: a plain file is not opened then. No more
+    than `max_bytes` are unpacked from a compressed file.
     """
+    if memory is not None and read_bytes(memory, 0, len(_FITS)) == _FITS:
+        yield memory
+        return
     # Without O_NONBLOCK a named pipe under a FITS name would hang the caller.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     try:
