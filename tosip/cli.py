@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tosip import __version__
-from tosip.commands import new, tables
+from tosip.arguments import Parser
+from tosip.commands import gateway, new, tables
 from tosip.commands.algorithm_file import program, read_description
 from tosip.commands.replay import TABLE_FORMATS, replay, write_table
 from tosip.commands.replay_bundles import replay_bundles, split_bundles, verdict_text, verdicts
 from tosip.errors import ConfigurationError, TosipError
-from tosip.iocs.arguments import Parser
 from tosip.iocs.config import NeostedConfig
 
 Command = Callable[[argparse.Namespace], int]
@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     screens = commands.add_parser("screens", help="regenerate the Phoebus screens")
     screens.add_argument("--output", type=Path, default=Path("pvi_screens"), metavar="DIR")
     screens.set_defaults(command=_screens)
+    gateway.add_to(commands.add_parser("gateway", help="users and dead letters of the FTP gateway"))
     return parser
 
 

@@ -25,6 +25,7 @@ from tosip.gateway import (
     hash_password,
 )
 from tosip.gateway.archive import ArchiveServer
+from tosip.gateway.receiving.memory import Received
 from tosip.testing.ioc import free_port
 
 PASSWORD = "corr3ct horse"
@@ -44,6 +45,7 @@ class Site:
         self.password = PASSWORD
         self.archive_password = ARCHIVE_PASSWORD
         self.stored: list[StoredFile] = []
+        self.received: dict[str, Received | None] = {}
         self.archive: Any = None
         # A test that uses the gateway before it was started deserves its AttributeError.
         self.gateway: Any = None
@@ -56,12 +58,12 @@ class Site:
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(PATIENCE)
 
-    def settings(self, port: int = 0, **limits: Any) -> GatewaySettings:
+    def settings(self, **limits: Any) -> GatewaySettings:
         options = {"bad_password_delay": 0.05, "free_space": 0} | limits
         return GatewaySettings(
             users=self.users,
             spool=self.spool,
-            port=port,
+            port=0,
             archive=ArchiveSettings(
                 host="127.0.0.1",
                 port=self.archive_port,
@@ -84,9 +86,10 @@ class Site:
         self.archive = None
 
     def start_gateway(self, **limits: Any) -> None:
-        self.gateway = Gateway(
-            self.settings(**limits), on_stored=self._stored, on_change=self._notify
-        )
+        self.start_with(self.settings(**limits))
+
+    def start_with(self, settings: GatewaySettings) -> None:
+        self.gateway = Gateway(settings, on_stored=self._stored, on_change=self._notify)
         self.call(self.gateway.start())
 
     def stop_gateway(self) -> None:
@@ -103,8 +106,9 @@ class Site:
             self.thread.join()
             self.loop.close()
 
-    def _stored(self, file: StoredFile) -> None:
+    def _stored(self, file: StoredFile, received: Received | None) -> None:
         self.stored.append(file)
+        self.received[file.id] = received
         self._notify(None)
 
     def _notify(self, _: object) -> None:

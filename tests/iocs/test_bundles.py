@@ -26,6 +26,7 @@ class Failing(Algorithm[Params, Figures]):
 CONFIG = """
 [gateway]
 port = 0
+[gateway.limits]
 least_free_gib = 0
 [simulation]
 size = 128

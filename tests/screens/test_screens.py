@@ -15,7 +15,7 @@ from tests.records.everything import Everything
 from tosip import names
 from tosip.description import Kind
 from tosip.drivers.panel import DRIVER_ITEMS
-from tosip.gateway.panel import GATEWAY_ITEMS
+from tosip.gateway.panel import gateway_items
 from tosip.housekeeping import Item
 from tosip.pipeline.panel import PLUGIN_ITEMS
 from tosip.reading import describe
@@ -24,6 +24,7 @@ from tosip.screens.write import Ports, write_screens
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = ROOT / "pvi_screens"
+GATEWAY_ITEMS = gateway_items(["CAM1", "CAM2"])
 PREFIX = "$(P)$(R)"
 TABLES: dict[str, tuple[Item[Any], ...]] = {
     "everything": PLUGIN_ITEMS,
@@ -46,7 +47,7 @@ def test_the_committed_screens_are_what_is_generated(tmp_path):
 def folder(tmp_path_factory):
     """The screens of an IOC with one port of each kind."""
     folder = tmp_path_factory.mktemp("screens")
-    ports = Ports(["CAM1"], [("ALL1", describe(Everything))], ["GATEWAY"])
+    ports = Ports(["CAM1"], [("ALL1", describe(Everything))], ("GATEWAY", GATEWAY_ITEMS))
     write_screens(folder, "TEST", "TEST:", ports)
     return folder
 

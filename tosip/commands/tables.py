@@ -4,7 +4,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from rich.console import Console
@@ -17,11 +17,12 @@ from tosip.description import Description, Field, Kind
 WIDTH_OF_A_FILE = 1000
 
 
-def console() -> Console:
+def console(file: TextIO | None = None) -> Console:
     """Return standard output: as wide as the terminal, wide enough for all if it is none."""
+    file = file or sys.stdout
     # What stands in brackets or colons is an algorithm's text, not rich's markup.
-    width = None if sys.stdout.isatty() else WIDTH_OF_A_FILE
-    return Console(width=width, highlight=False, markup=False, emoji=False)
+    width = None if file.isatty() else WIDTH_OF_A_FILE
+    return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
 
 
 def results(description: Description, rows: Sequence[Row], attributes: Sequence[str]) -> Table:

@@ -1,12 +1,14 @@
 """The FTP store-and-forward gateway: cameras upload, the archive gets the same bytes.
 
-A file's way: `server` receives it under a temporary name, `spool` makes it durable, only then does
-the camera read 226; `gateway` announces it to the pipeline, `forwarder` delivers it to the archive.
+A file's way: `server` talks to the camera, `receiving` takes the bytes in, `spool` makes them
+durable, only then does the camera read 226; `announcer` hands the file to the pipeline,
+`forwarding` delivers it to the archive. `gateway` puts these together.
 """
 
-from tosip.gateway.gateway import Gateway, GatewayCounters
+from tosip.gateway.counters import GatewayCounters
+from tosip.gateway.gateway import Gateway
 from tosip.gateway.settings import ArchiveSettings, GatewaySettings, Limits
-from tosip.gateway.stored import StoredFile
+from tosip.gateway.spool.stored import StoredFile
 from tosip.gateway.users import Users, hash_password
 
 __all__ = [

@@ -1,7 +1,7 @@
-"""Who may upload: names with hashed passwords, and the door that asks for them.
+"""Who may upload: names with hashed passwords.
 
 A users file has one line a user, `name:scrypt$n$r$p$salt$hash` (salt and hash in base64), and `#`
-comments. `python -m tosip.gateway.users NAME` asks for a password and prints such a line.
+comments. `tosip gateway passwd` asks for a password and writes such a line.
 
 Hashing is slow on purpose, so it is done in threads, two at a time at most: each takes 16 MiB and
 some 50 ms. Cameras log in for each file, so a password once found right is remembered as a keyed
@@ -14,22 +14,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import getpass
 import hashlib
 import hmac
-import logging
 import secrets
-import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import aioftp
-
 from tosip.errors import ConfigurationError
-
-logger = logging.getLogger(__name__)
 
 COST, BLOCK_SIZE, PARALLEL = 1 << 14, 8, 1
 LARGEST_MEMORY = 1 << 28
@@ -71,6 +64,14 @@ def hash_password(password: str, cost: int = COST) -> str:
     empty = _Hash(cost, BLOCK_SIZE, PARALLEL, secrets.token_bytes(16), bytes(32))
     digest = _derive(password, empty)
     return f"scrypt${cost}${BLOCK_SIZE}${PARALLEL}${_packed(empty.salt)}${_packed(digest)}"
+
+
+def users_line(name: str, password: str) -> str:
+    """Return a line for a users file; ConfigurationError for a name that cannot be one."""
+    hashed = hash_password(password)
+    if fault := _fault(name, hashed):
+        raise ConfigurationError(f"Users: {fault}")
+    return f"{name}:{hashed}"
 
 
 class Users:
@@ -138,37 +139,6 @@ class Users:
         return right
 
 
-class Door(aioftp.AbstractUserManager):
-    """Asks `Users` on behalf of aioftp's control channel; any name gets 331, then 230 or 530."""
-
-    def __init__(self, users: Users, bad_password_delay: float) -> None:
-        super().__init__()
-        self._users = users
-        self._delay = bad_password_delay
-        # One object a name: aioftp keeps what it gets as a key, for ever.
-        self._known: dict[str, aioftp.User] = {}
-        self._stranger = aioftp.User("")
-
-    async def get_user(
-        self, login: str
-    ) -> tuple[aioftp.AbstractUserManager.GetUserResponse, aioftp.User | None, str]:
-        """Answer USER; an unknown name is asked for its password like any other."""
-        user = self._stranger
-        if login in self._users:
-            user = self._known.setdefault(login, aioftp.User(login))
-        return self.GetUserResponse.PASSWORD_REQUIRED, user, "password required"
-
-    async def authenticate(self, user: aioftp.User, password: str) -> bool:
-        """Answer PASS; a wrong one is slow, so that guessing is."""
-        name = user.login or ""
-        if await self._users.verify(name, password):
-            return True
-        # An unknown name is not logged: it may be a password in the wrong field.
-        logger.warning("log-in refused: wrong password for %s", name or "an unknown user")
-        await asyncio.sleep(self._delay)
-        return False
-
-
 def _fault(name: str, hashed: str) -> str:
     if not name.isprintable() or not name or name != name.strip() or ":" in name:
         return "expected name:scrypt$n$r$p$salt$hash, got no usable name"
@@ -202,21 +172,3 @@ def _unpacked(text: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except binascii.Error:
         raise ValueError from None
-
-
-def main(arguments: list[str]) -> int:
-    """Print the users-file line for the name given and the password asked for."""
-    if len(arguments) != 1:
-        sys.stderr.write("usage: python -m tosip.gateway.users NAME\n")
-        return 2
-    password = getpass.getpass() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
-    line = f"{arguments[0]}:{hash_password(password)}"
-    if fault := _fault(*line.split(":", 1)):
-        sys.stderr.write(f"{fault}\n")
-        return 2
-    sys.stdout.write(line + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -4,23 +4,17 @@ The defaults are those of `iocs/neosted/neosted.toml`. Relative paths in a file 
 """
 
 import sys
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import ConfigDict, Field, NonNegativeInt, model_validator
 
 import tosip.plugins
+from tosip.configuration import FilePath, Section, read_table, validated
 from tosip.description import Alarm, Description, Kind
 from tosip.errors import ConfigurationError
+from tosip.iocs.uploads import ArchivingConfig, UploadsConfig
 from tosip.pipeline.limits import NICEST, Limits
 from tosip.reading import alarm_faults
 
@@ -29,11 +23,7 @@ PREFIX = r"[A-Za-z0-9_:\-]*:"  # what EPICS allows in a record name, with a colo
 _PLUGINS = Path(tosip.plugins.__file__).parent
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class AlarmConfig(_Section):
+class AlarmConfig(Section):
     """Alarm limits of one output; those that are left out stay as declared."""
 
     lolo: float | None = None
@@ -43,7 +33,7 @@ class AlarmConfig(_Section):
     hysteresis: float | None = None
 
 
-class LimitsConfig(_Section):
+class LimitsConfig(Section):
     """What each worker process of a plugin may take; `memory_mib` 0 is no limit."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
@@ -51,8 +41,8 @@ class LimitsConfig(_Section):
     memory_mib: int = Field(2048, ge=0)
     nice: int = Field(0, ge=0, le=NICEST)
     cpus: tuple[NonNegativeInt, ...] = ()
-    folder: Path | None = None
-    environment: dict[str, str] = {}
+    folder: FilePath | None = None
+    environment: dict[str, str] = Field(default_factory=dict)
 
     def limits(self) -> Limits:
         """Return them as the pipeline knows them."""
@@ -65,27 +55,37 @@ class LimitsConfig(_Section):
         )
 
 
-class PluginConfig(_Section):
+class PluginConfig(Section):
     """One algorithm: its file, the interpreter that runs it, its first values and alarm limits."""
 
-    file: Path
+    file: FilePath
     class_name: str | None = None
-    interpreter: Path = Path(sys.executable)
+    interpreter: FilePath = Path(sys.executable)
     queue_size: int = Field(20, ge=1)
     process_timeout: float = Field(10.0, gt=0)
     threads: int = Field(1, ge=1)
     standby: bool = False
     max_age: float = Field(0.0, ge=0)
     limits: LimitsConfig = LimitsConfig()
-    params: dict[str, Any] = {}
-    alarms: dict[str, AlarmConfig] = {}
+    params: dict[str, Any] = Field(default_factory=dict)
+    alarms: dict[str, AlarmConfig] = Field(default_factory=dict)
 
 
-class CameraConfig(_Section):
-    """One camera: its number, and the FTP user that it logs in as."""
+class CameraConfig(Section):
+    """One camera: its number, and the FTP user that it logs in as.
+
+    `identity` tells its files if the user does not: a folder, a part of their names, or a header's
+    value, as `gateway.camera` says.
+    """
 
     number: int = Field(ge=1, le=99)
     user: str = Field(min_length=1)
+    identity: str = ""
+
+    @property
+    def told_by(self) -> str:
+        """What tells that a file is of this camera."""
+        return self.identity or self.user
 
     @property
     def port(self) -> str:
@@ -98,33 +98,7 @@ class CameraConfig(_Section):
         return f"FOCUS{self.number:02d}"
 
 
-class GatewayConfig(_Section):
-    """Where cameras upload, who may, and how much room must stay on the disk."""
-
-    host: str = "127.0.0.1"
-    port: int = Field(2121, ge=0, le=65535)
-    users: Path | None = None
-    least_free_gib: float = Field(1.0, ge=0)
-
-
-class ArchiveConfig(_Section):
-    """The archive's FTP server; without `host`, one of our own below `--var`."""
-
-    host: str | None = None
-    port: int = Field(21, ge=1, le=65535)
-    user: str = "tosip"
-    password_file: Path | None = None
-    folder: str = ""
-    keep_simulated: int = Field(320, ge=1)
-
-    @model_validator(mode="after")
-    def _complete(self) -> "ArchiveConfig":
-        if self.host is not None and self.password_file is None:
-            raise ValueError("expected a password_file beside host")
-        return self
-
-
-class BundlesConfig(_Section):
+class BundlesConfig(Section):
     """How much is kept of each plugin's failed frames: bundles, MiB, bundles of one fault."""
 
     number: int = Field(20, ge=0)
@@ -132,7 +106,7 @@ class BundlesConfig(_Section):
     alike: int = Field(3, ge=1)
 
 
-class SimulationConfig(_Section):
+class SimulationConfig(Section):
     """What `--simulate` exposes: square frames of `size` pixels every `period` seconds."""
 
     size: int = Field(1024, ge=64, le=8192)
@@ -140,7 +114,7 @@ class SimulationConfig(_Section):
     seed: int = 1
 
 
-class NeostedConfig(_Section):
+class NeostedConfig(Section):
     """The whole file."""
 
     prefix: str = Field("NEOSTED:", pattern=rf"^{PREFIX}$")
@@ -148,8 +122,8 @@ class NeostedConfig(_Section):
     cameras: tuple[CameraConfig, ...] = tuple(
         CameraConfig(number=n, user=f"cam{n:02d}") for n in range(1, 17)
     )
-    gateway: GatewayConfig = GatewayConfig()
-    archive: ArchiveConfig = ArchiveConfig()
+    gateway: UploadsConfig = UploadsConfig()
+    archive: ArchivingConfig = ArchivingConfig()
     focus: PluginConfig = PluginConfig(file=_PLUGINS / "focus.py")
     field: PluginConfig = PluginConfig(file=_PLUGINS / "field.py", queue_size=100)
     environment: PluginConfig = PluginConfig(file=_PLUGINS / "environment.py", queue_size=100)
@@ -158,8 +132,10 @@ class NeostedConfig(_Section):
 
     @model_validator(mode="after")
     def _cameras_differ(self) -> "NeostedConfig":
-        for what in ("number", "user"):
-            values = [getattr(camera, what) for camera in self.cameras]
+        for what, values in (
+            ("number", [camera.number for camera in self.cameras]),
+            ("user (or identity)", [camera.told_by for camera in self.cameras]),
+        ):
             if len(set(values)) < len(values):
                 raise ValueError(f"cameras: expected a {what} of its own for each")
         if not self.cameras:
@@ -171,21 +147,12 @@ def load_config(path: Path | None) -> NeostedConfig:
     """Read a configuration file, or take the defaults; ConfigurationError names key and place."""
     if path is None:
         return NeostedConfig()
-    try:
-        table = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
-        raise ConfigurationError(f"{path}: {error}") from None
+    table = read_table(path)
     for name in ("focus", "field", "environment"):
         if isinstance(table.get(name), dict):
             default = NeostedConfig.model_fields[name].default.model_dump(exclude_unset=True)
             table[name] = {**default, **table[name]}
-    _resolve(table, path.resolve().parent)
-    try:
-        return NeostedConfig.model_validate(table)
-    except ValidationError as error:
-        raise ConfigurationError("\n".join(_faults(path, error))) from None
+    return validated(NeostedConfig, table, path)
 
 
 def with_alarms(description: Description, alarms: dict[str, AlarmConfig]) -> Description:
@@ -206,33 +173,3 @@ def with_alarms(description: Description, alarms: dict[str, AlarmConfig]) -> Des
         changed[name] = replace(field, alarm=alarm)
     outputs = tuple(changed.get(field.name, field) for field in description.outputs)
     return replace(description, outputs=outputs)
-
-
-def _resolve(table: dict[str, Any], folder: Path) -> None:
-    for section, keys in (
-        ("gateway", ("users",)),
-        ("archive", ("password_file",)),
-        ("focus", ("file", "interpreter")),
-        ("field", ("file", "interpreter")),
-        ("environment", ("file", "interpreter")),
-    ):
-        for key in keys:
-            values = table.get(section)
-            if isinstance(values, dict) and isinstance(values.get(key), str):
-                values[key] = folder / values[key]
-    for section in ("focus", "field", "environment"):
-        values = table.get(section)
-        limits = values.get("limits") if isinstance(values, dict) else None
-        if isinstance(limits, dict) and isinstance(limits.get("folder"), str):
-            limits["folder"] = folder / limits["folder"]
-
-
-def _faults(path: Path, error: ValidationError) -> list[str]:
-    faults = []
-    for fault in error.errors():
-        place = ".".join(str(part) for part in fault["loc"]) or "the file"
-        if fault["type"] == "extra_forbidden":
-            faults.append(f"{path}: {place}: unknown key")
-        else:
-            faults.append(f"{path}: {place}: {fault['msg']}, got {fault['input']!r}"[:300])
-    return faults

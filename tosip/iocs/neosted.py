@@ -15,12 +15,12 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tosip.arguments import Parser
 from tosip.drivers.panel import DRIVER_ITEMS
 from tosip.errors import ConfigurationError, TosipError
-from tosip.gateway.panel import GATEWAY_ITEMS
+from tosip.gateway.panel import gateway_items
 from tosip.images import ImageServer
 from tosip.iocs import network
-from tosip.iocs.arguments import Parser
 from tosip.iocs.config import PREFIX, NeostedConfig, load_config, with_alarms
 from tosip.iocs.system import (
     ENVIRONMENT,
@@ -154,7 +154,7 @@ async def _run(config: NeostedConfig, options: argparse.Namespace) -> int:
         await stack.enter_async_context(beside(ioc.follow(system.pool.figures)))
         sys.stdout.write(
             f"TOSIP ready: prefix {config.prefix} "
-            f"gateway {config.gateway.host}:{system.gateway.port}\n"
+            f"gateway {config.gateway.hosts[0]}:{system.gateway.port}\n"
         )
         sys.stdout.flush()
         system.serving()
@@ -187,7 +187,8 @@ async def _serve(system: System, options: argparse.Namespace) -> "Ioc":
     for plugin in system.plugins.values():
         described = with_alarms(plugin.description, system.settings_of(plugin).alarms)
         ioc.add_plugin(plugin.name, plugin, described)
-    changed = ioc.add_part(GATEWAY, system.gateway, GATEWAY_ITEMS, "FTP gateway")
+    items = gateway_items(driver.name for driver in system.drivers.values())
+    changed = ioc.add_part(GATEWAY, system.gateway, items, "FTP gateway")
     system.gateway.on_change = lambda _counters: changed()
     await asyncio.sleep(0)  # the process of the images starts meanwhile
     await ioc.run()

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tosip.description import Description
+from tosip.gateway.panel import gateway_items
 from tosip.iocs.config import NeostedConfig
 from tosip.iocs.system import ENVIRONMENT, FIELD, GATEWAY
 from tosip.screens.write import Ports, write_screens
@@ -20,5 +21,6 @@ def write_neosted_screens(
     """Write all screens into `folder`, which must exist; return the files."""
     plugins = [(camera.focus_port, focus) for camera in config.cameras]
     plugins += [(FIELD, field), (ENVIRONMENT, environment)]
-    ports = Ports([camera.port for camera in config.cameras], plugins, [GATEWAY])
+    items = gateway_items([camera.port for camera in config.cameras])
+    ports = Ports([camera.port for camera in config.cameras], plugins, (GATEWAY, items))
     return write_screens(folder, LABEL, config.prefix, ports)

@@ -6,8 +6,7 @@ gateway -> CAMnn (FITS driver) -> FOCUSnn (focus plugin) -> FOCUS (all of them) 
 import asyncio
 import logging
 import os
-import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +16,13 @@ from tosip.bundles.keeper import Keeper
 from tosip.bundles.shelf import Limits as BundleLimits
 from tosip.drivers.driver import FitsDriver
 from tosip.errors import ConfigurationError, ProtocolError, WorkerError
+from tosip.gateway.announcer import OnStored
 from tosip.gateway.gateway import Gateway
-from tosip.gateway.settings import ArchiveSettings, GatewaySettings, Limits
-from tosip.gateway.stored import StoredFile
-from tosip.gateway.users import Users, hash_password
+from tosip.gateway.receiving.memory import Received
+from tosip.gateway.spool.stored import StoredFile
 from tosip.iocs.children import Child
 from tosip.iocs.config import CameraConfig, NeostedConfig, PluginConfig
+from tosip.iocs.uploads import known_users
 from tosip.pipeline.jobs import AlgorithmFault, Program
 from tosip.pipeline.parameters import ParameterError
 from tosip.pipeline.plugin import Plugin
@@ -71,17 +71,14 @@ async def running(config: NeostedConfig, var: Path, *, simulate: bool) -> AsyncI
         stack.callback(pool.close)
         await stack.enter_async_context(beside(pool.shrink_when_idle()))
         ports = Ports()
-        users_known = asyncio.create_task(asyncio.to_thread(_users, config, simulate=simulate))
-        archive = await _archive(config, var, stack, simulate=simulate)
-        users, passwords = await users_known
-        settings = GatewaySettings(
-            users=users,
-            spool=var / "spool",
-            archive=archive,
-            host=config.gateway.host,
-            port=config.gateway.port,
-            limits=Limits(free_space=int(config.gateway.least_free_gib * 1024**3)),
+        names = [camera.user for camera in config.cameras]
+        users_known = asyncio.create_task(
+            asyncio.to_thread(known_users, config.gateway.users, names, simulate=simulate)
         )
+        archive = await config.archive.settings(var / "archive", stack, simulate=simulate)
+        users, passwords = await users_known
+        cameras = {camera.told_by: camera.port for camera in config.cameras}
+        settings = config.gateway.settings(users, var / "spool", archive, cameras)
         system = System(config, Gateway(settings), pool, passwords=passwords)
         _add_drivers(system, pool, ports, stack)
         keeper = _keeper(config, var)
@@ -106,53 +103,13 @@ async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             await task
 
 
-async def _archive(
-    config: NeostedConfig, var: Path, stack: AsyncExitStack, *, simulate: bool
-) -> ArchiveSettings:
-    given = config.archive
-    if given.host is not None and given.password_file is not None:
-        try:
-            password = given.password_file.read_text().strip()
-        except OSError as error:
-            raise ConfigurationError(f"{given.password_file}: {error.strerror}") from None
-        return ArchiveSettings(
-            host=given.host,
-            port=given.port,
-            user=given.user,
-            password=password,
-            folder=given.folder,
-        )
-    password = secrets.token_urlsafe()
-    keep = ["--keep", str(given.keep_simulated)] if simulate else []
-    child = await Child.start(
-        ["tosip.gateway.archive", "--root", str(var / "archive"), *keep],
-        {"user": given.user, "password": password},
-    )
-    stack.push_async_callback(child.stop)
-    port = int((await child.line()).removeprefix("ready "))
-    return ArchiveSettings(host="127.0.0.1", port=port, user=given.user, password=password)
-
-
-def _users(config: NeostedConfig, *, simulate: bool) -> tuple[Users, dict[str, str]]:
-    """Load who may upload; without a file, simulated cameras get passwords of the hour."""
-    if config.gateway.users is not None:
-        return Users.load(config.gateway.users), {}
-    if not simulate:
-        raise ConfigurationError(
-            "gateway.users: expected a file with the users that may upload, got none "
-            "(--simulate needs none)"
-        )
-    passwords = {camera.user: secrets.token_urlsafe() for camera in config.cameras}
-    return Users({user: hash_password(word, cost=2) for user, word in passwords.items()}), passwords
-
-
 def _keeper(config: NeostedConfig, var: Path) -> Keeper:
     """Keep failed frames, but not on the disk space without which no upload is taken."""
     limits = BundleLimits(
         number=config.bundles.number,
         size=config.bundles.mib * 1024**2,
         alike=config.bundles.alike,
-        least_free=int(2 * config.gateway.least_free_gib * 1024**3),
+        least_free=int(2 * config.gateway.limits.least_free_gib * 1024**3),
     )
     return Keeper(var / "bundles", limits)
 
@@ -162,7 +119,7 @@ def _add_drivers(system: System, pool: Pool, ports: Ports, stack: AsyncExitStack
         driver = FitsDriver(camera.port, pool, ports)
         driver.start()
         stack.push_async_callback(driver.stop)
-        system.drivers[camera.user] = driver
+        system.drivers[camera.port] = driver
 
 
 async def _add_plugins(system: System, pool: Pool, ports: Ports, stack: AsyncExitStack) -> None:
@@ -270,13 +227,13 @@ async def _one_error() -> AsyncIterator[None]:
         raise error from None
 
 
-def _router(system: System) -> Callable[[StoredFile], None]:
-    """Bring a stored file to the driver of the camera that uploaded it."""
+def _router(system: System) -> OnStored:
+    """Bring a stored file to the driver of its camera."""
 
-    def route(file: StoredFile) -> None:
-        driver = system.drivers.get(file.user)
+    def route(file: StoredFile, received: Received | None) -> None:
+        driver = system.drivers.get(file.camera)
         if driver is None:
-            log.info("%s: user %s is no camera: archived only", file.name, file.user)
+            log.info("%s: %r is no camera: archived only", file.name, file.camera)
             system.gateway.release(file.id)
             return
         driver.submit(
@@ -284,6 +241,7 @@ def _router(system: System) -> Callable[[StoredFile], None]:
             name=file.name,
             received=file.received,
             done=lambda: system.gateway.release(file.id),
+            memory=received,
         )
 
     return route
@@ -300,7 +258,7 @@ async def simulated_cameras(system: System) -> AsyncIterator[None]:
     child = await Child.start(
         ["tosip.drivers.cameras"],
         {
-            "host": system.config.gateway.host,
+            "host": system.config.gateway.hosts[0],
             "port": system.gateway.port,
             "cameras": cameras,
             "size": simulation.size,

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from tosip.description import Description
 from tosip.drivers.panel import DRIVER_ITEMS
-from tosip.gateway.panel import GATEWAY_ITEMS
+from tosip.housekeeping import Item
 from tosip.pipeline.panel import PLUGIN_ITEMS
 from tosip.screens.bob import write_bob
 from tosip.screens.fields import SCALARS
@@ -22,11 +23,11 @@ _TAKEN = (INDEX, IMAGE, DRIVER, GATEWAY)
 
 @dataclass(frozen=True)
 class Ports:
-    """The names of what an IOC has, plugins each with the algorithm that it runs."""
+    """The names of what an IOC has, plugins with their algorithm, a gateway with its items."""
 
     drivers: Sequence[str] = ()
     plugins: Sequence[tuple[str, Description]] = ()
-    gateways: Sequence[str] = ()
+    gateway: tuple[str, Sequence[Item[Any]]] | None = None
 
 
 def write_screens(folder: Path, label: str, prefix: str, ports: Ports) -> list[Path]:
@@ -42,8 +43,8 @@ def pages(label: str, prefix: str, ports: Ports) -> Iterable[Page]:
         yield from algorithm_pages(name, description, PLUGIN_ITEMS)
     if ports.drivers:
         yield from part_pages(DRIVER, "FITS driver", DRIVER_ITEMS, image=True)
-    if ports.gateways:
-        yield from part_pages(GATEWAY, "FTP gateway", GATEWAY_ITEMS, image=False)
+    if ports.gateway:
+        yield from part_pages(GATEWAY, "FTP gateway", ports.gateway[1], image=False)
     if ports.plugins or ports.drivers:
         yield image_page()
 
@@ -80,8 +81,8 @@ def _parts(ports: Ports, screens: Mapping[str, Description]) -> list[Part]:
         for name in ports.drivers
     ]
     gateways = [
-        Part(name, f"{name}:", f"{GATEWAY}.bob", "Gateway", "FTP gateway", GATEWAY_ITEMS)
-        for name in ports.gateways
+        Part(name, f"{name}:", f"{GATEWAY}.bob", "Gateway", "FTP gateway", items)
+        for name, items in ([ports.gateway] if ports.gateway else [])
     ]
     return [*plugins, *drivers, *gateways]
 

@@ -1,0 +1,176 @@
+"""What the archive refuses or spoils is tried again, then a dead letter; nothing is lost."""
+
+import logging
+import os
+
+import pytest
+
+from tests.gateway.forwarding.hostile_archive import Flip, Keep, Say
+from tosip.gateway.spool.stored import State
+
+DATA = b"ours" * 10000
+
+
+def damage(path, how):
+    path.chmod(0o640)
+    if how == "bit":
+        with path.open("r+b") as file:
+            file.seek(len(DATA) // 2)
+            file.write(b"X")
+    elif how == "cut":
+        os.truncate(path, len(DATA) - 1)
+    elif how == "longer":
+        path.write_bytes(DATA + b"x")
+    else:
+        path.unlink()
+
+
+@pytest.mark.parametrize("how", ["bit", "cut", "longer", "gone"])
+def test_damage_in_the_spool_is_never_sent_and_others_go_on(depot, archive, how):
+    bad = depot.commit("bad", DATA)
+    depot.commit("good", DATA + b"good")
+    damage(bad.file.path, how)
+    depot.start(archive)
+    depot.until_delivered(1)
+    (dead,) = depot.until_dead()
+    assert dead.file.name == "bad"
+    assert "spool" in dead.reason
+    assert archive.files == {"good": DATA + b"good"}
+    assert archive.verbs().count("STOR") == 1
+    assert depot.spool.totals.balanced
+
+
+@pytest.mark.parametrize("kind", [Keep(1000), Keep(0), Flip()])
+def test_archive_that_spoils_files_and_says_226_never_gets_to_rename_them(depot, kind):
+    archive = depot.archive(features=("SIZE", "XSHA256"))
+    archive.misbehave("STOR", kind, times=None, name="*bad*")
+    depot.start(archive, refusals=3)
+    depot.commit("bad", DATA)
+    depot.commit("good", b"good")
+    (dead,) = depot.until_dead()
+    depot.until_delivered(1)
+    assert archive.files == {"good": b"good"}
+    assert dead.refusals == 3
+    assert "expected" in dead.reason
+    assert dead.file.path.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("size", ["1", "99999999"])
+def test_archive_that_lies_about_sizes_loses_nothing(depot, archive, size):
+    archive.misbehave("SIZE", Say(f"213 {size}"), times=2)
+    depot.start(archive)
+    depot.commit("x", DATA)
+    depot.until_delivered(1)
+    assert archive.files == {"x": DATA}
+
+
+def test_wrong_size_after_the_rename_is_undone(depot, archive):
+    archive.misbehave("SIZE", Say("213 1"), after=2)  # temporary, final free, final
+    depot.start(archive)
+    depot.commit("x", DATA)
+    depot.until_delivered(1)
+    assert archive.files == {"x": DATA}
+    assert any("after RNTO, got 1 bytes" in error for error in depot.errors)
+    assert archive.verbs().count("STOR") == 2
+
+
+@pytest.mark.parametrize("verb", ["STOR", "RNFR", "RNTO"])
+@pytest.mark.parametrize("code", ["550", "553", "501"])
+def test_refusal_again_and_again_is_a_dead_letter_with_the_archives_words(
+    depot, archive, verb, code
+):
+    archive.misbehave(verb, Say(f"{code} no such luck"), times=None)
+    depot.start(archive, refusals=3)
+    depot.commit("x", DATA)
+    (dead,) = depot.until_dead()
+    assert dead.reason == f"{verb}: {code} no such luck"
+    assert dead.refusals == 3
+    assert dead.file.path.read_bytes() == DATA
+    assert "x" not in archive.files
+    assert depot.forwarder.last_error.startswith("x given up")
+    assert depot.spool.totals.balanced
+
+
+def test_rename_that_is_refused_once_is_tried_again(depot, archive):
+    archive.misbehave("RNTO", Say("550 not now"))
+    depot.start(archive)
+    depot.commit("x", DATA)
+    depot.until_delivered(1)
+    assert archive.files == {"x": DATA}
+
+
+def test_refusals_are_counted_across_restarts(depot, archive):
+    archive.misbehave("STOR", Say("550 no"), times=None)
+    depot.start(archive, refusals=3, first_delay=30, longest_delay=60)
+    depot.commit("x", DATA)
+    depot.until(lambda: depot.waiting()[0].refusals == 1)
+    for count in (2, 3):
+        depot.stop()
+        depot.start(archive, refusals=3, first_delay=30, longest_delay=60)
+        depot.until(lambda count=count: archive.verbs().count("STOR") == count)
+    (dead,) = depot.until_dead()
+    assert dead.refusals == 3
+
+
+def test_dead_letter_is_delivered_when_a_person_has_it_retried(depot, archive):
+    archive.misbehave("STOR", Say("550 no"), times=2)
+    depot.start(archive, refusals=2)
+    depot.commit("x", DATA)
+    depot.until_dead()
+    for entry in depot.spool.retry(None):
+        depot.do(depot.forwarder.add, entry)
+    depot.until_delivered(1)
+    assert archive.files == {"x": DATA}
+    assert depot.spool.totals.dead == 0
+
+
+def test_dead_letter_is_told(depot, archive, caplog):
+    caplog.set_level(logging.INFO, "tosip.gateway.files")
+    archive.misbehave("STOR", Say("550 no"), times=None)
+    depot.start(archive, refusals=1)
+    entry = depot.commit("x", DATA)
+    depot.until_dead()
+    (told,) = [record.facts for record in caplog.records if getattr(record, "step", "") == "dead"]
+    assert told["id"] == entry.file.id
+    assert told["reason"] == "STOR: 550 no"
+
+
+def test_file_that_is_forgotten_is_not_delivered(depot, archive):
+    entry = depot.commit("x", DATA)
+    depot.start(archive, workers=1)
+    depot.until_delivered(1)
+    depot.forwarder.paused = True
+    other = depot.commit("y", DATA)
+    depot.do(depot.forwarder.forget, other.file.id)
+    depot.do(setattr, depot.forwarder, "paused", False)
+    depot.commit("z", b"last")
+    depot.until_delivered(2)
+    assert set(archive.files) == {"x", "z"}
+    assert entry.state == State.PENDING
+
+
+def test_one_file_that_is_refused_does_not_hold_up_others(depot, archive):
+    archive.misbehave("STOR", Say("450 busy"), times=None, name="*bad*")
+    depot.commit("bad", DATA)
+    for number in range(20):
+        depot.commit(f"{number}")
+    depot.start(archive, workers=1, first_delay=0.02, longest_delay=10)
+    depot.until_delivered(20)
+    assert len(archive.files) == 20
+    assert sum(line.startswith("STOR .bad") for line in archive.log) <= 4
+
+
+def test_disk_that_fails_under_the_journal_delays_and_does_not_lose(depot, archive, monkeypatch):
+    mark, failures = depot.spool.mark, [OSError("no space"), OSError("no space")]
+
+    def failing(*arguments, **options):
+        if failures:
+            raise failures.pop()
+        return mark(*arguments, **options)
+
+    monkeypatch.setattr(depot.spool, "mark", failing)
+    depot.start(archive)
+    depot.commit("x", DATA)
+    depot.until_delivered(1)
+    assert archive.files == {"x": DATA}
+    assert any("the journal cannot be written" in error for error in depot.errors)

@@ -1,0 +1,97 @@
+"""A gateway that runs alone, without IOC or EPICS: `python -m tosip.gateway --help`.
+
+Prints `gateway ready: ...` when it serves and runs until SIGTERM or SIGINT. Without a pipeline each
+file counts as released when it is announced.
+"""
+
+import argparse
+import asyncio
+import logging
+import logging.handlers
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tosip.arguments import Parser
+from tosip.errors import ConfigurationError, TosipError
+from tosip.gateway.config import load_config
+from tosip.gateway.gateway import Gateway
+from tosip.gateway.settings import GatewaySettings
+
+LOG_BYTES = 10 * 1024**2
+LOGS_KEPT = 5
+
+logger = logging.getLogger("tosip.gateway")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the gateway and return the exit status: 0 after a clean stop, 2 for a user's mistake."""
+    options = _parser().parse_args(arguments)
+    # Nobody else's business: what cameras send, and the log.
+    os.umask(0o027)
+    try:
+        _start_log(options.log, verbose=options.verbose)
+        return asyncio.run(_run(load_config(options.config).settings()))
+    except TosipError as error:
+        sys.stderr.write(f"gateway: {error}\n")
+        return 2
+    except Exception:
+        logger.exception("a fault of the gateway")
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="python -m tosip.gateway",
+        description="Take files by FTP, keep them safe, forward them to an archive.",
+    )
+    add = parser.add_argument
+    add("config", type=Path, metavar="CONFIG", help="TOML file; docs/gateway.toml shows all of it")
+    add(
+        "--log", type=Path, metavar="FILE", help="log to this file, with rotation (default: stderr)"
+    )
+    add("--verbose", action="store_true", help="log each command of each client too")
+    return parser
+
+
+def _start_log(file: Path | None, *, verbose: bool) -> None:
+    handler: logging.Handler = logging.StreamHandler()
+    if file is not None:
+        try:
+            handler = logging.handlers.RotatingFileHandler(
+                file, maxBytes=LOG_BYTES, backupCount=LOGS_KEPT
+            )
+        except OSError as error:
+            raise ConfigurationError(
+                f"--log: expected a file to write to, got {file} ({error.strerror})"
+            ) from None
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("aioftp").setLevel(logging.DEBUG if verbose else logging.WARNING)
+    logging.getLogger("tosip").setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+async def _run(settings: GatewaySettings) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    gateway = Gateway(settings)
+    await gateway.start()
+    try:
+        sys.stdout.write(f"gateway ready: {_places(settings, gateway.port)}\n")
+        sys.stdout.flush()
+        await stop.wait()
+    finally:
+        await gateway.stop()
+    return 0
+
+
+def _places(settings: GatewaySettings, port: int) -> str:
+    hosts = (f"[{host}]" if ":" in host else host for host in settings.hosts)
+    return " ".join(f"{host}:{port}" for host in hosts)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

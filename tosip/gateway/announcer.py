@@ -1,0 +1,81 @@
+"""Hands stored files to the pipeline, which may be slow, fail or be absent, and nobody else waits.
+
+What is in memory of a file stays there until the pipeline releases it, within the budget of
+`Memory`: beyond that the pipeline reads the spool's copy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from tosip.gateway.lives import tell
+from tosip.gateway.receiving.memory import Received
+from tosip.gateway.spool.spool import Spool
+from tosip.gateway.spool.stored import StoredFile
+from tosip.gateway.threads import Threads
+
+logger = logging.getLogger(__name__)
+
+OnStored = Callable[[StoredFile, Received | None], None]
+
+
+class Announcer:
+    """Calls `on_stored` once for each file, on the loop; without one each file is released."""
+
+    def __init__(self, spool: Spool, threads: Threads, on_stored: OnStored | None) -> None:
+        self._spool, self._threads, self._on_stored = spool, threads, on_stored
+        self._received: dict[str, Received] = {}
+        self._announced: dict[str, tuple[StoredFile, float]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def keep(self, file: StoredFile, received: Received | None) -> None:
+        """Keep a file that is in memory as a whole until it is released."""
+        if received is not None and received.complete:
+            self._received[file.id] = received
+
+    def announce(self, file: StoredFile) -> None:
+        """Tell the pipeline; what it raises is logged and goes no further."""
+        tell("announced", id=file.id, camera=file.camera, name=file.name)
+        self._announced[file.id] = file, time.monotonic()
+        if self._on_stored is None:
+            self.release(file.id)
+            return
+        try:
+            self._on_stored(file, self._received.get(file.id))
+        except Exception:
+            logger.exception("the pipeline failed on %s (%s)", file.id, file.name)
+
+    def release(self, file_id: str) -> None:
+        """The pipeline is done with a file; call it on the loop, as often as you like."""
+        self.forget(file_id)
+        if file_id in self._announced:
+            task = asyncio.get_running_loop().create_task(self._release(file_id))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def forget(self, file_id: str) -> None:
+        """Give back the memory of a file that is not announced, or not any more."""
+        received = self._received.pop(file_id, None)
+        if received is not None:
+            received.free()
+
+    async def close(self) -> None:
+        """Wait until all releases are recorded, and give all memory back."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        for file_id in tuple(self._received):
+            self.forget(file_id)
+
+    async def _release(self, file_id: str) -> None:
+        file, announced = self._announced.pop(file_id)
+        try:
+            await self._threads.disk(self._spool.release, file_id)
+        except OSError as error:
+            # It is announced again after the next start: at least once.
+            logger.error("spool: the release of %s is not recorded: %s", file_id, error)
+            return
+        seconds = time.monotonic() - announced
+        tell("released", id=file_id, camera=file.camera, name=file.name, seconds=seconds)

@@ -1,0 +1,1 @@
+"""From the spool to the archive: conversation, verification, back-off, dead letters."""

@@ -1,0 +1,236 @@
+"""The delivery of one file, from the spool's copy to a verified file on the archive.
+
+The copy is checked before it is sent. It goes up under a temporary name that contains the id; size
+and, as configured, hash or bytes are compared; the final name is recorded, then given, then the
+size is compared again. Only then the file counts as delivered.
+
+After an interruption nobody knows what was done, so the archive is asked first. A file under a
+final name that provably has our bytes is ours; any other is somebody else's, is never overwritten,
+and ours becomes `name~<id>`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import BinaryIO
+
+import aioftp
+
+from tosip.gateway import lives
+from tosip.gateway.forwarding.checked import Copies
+from tosip.gateway.forwarding.client import ArchiveClient
+from tosip.gateway.forwarding.faults import (
+    ArchiveRefusal,
+    ForgottenFile,
+    SpoolTrouble,
+)
+from tosip.gateway.forwarding.jobs import Job
+from tosip.gateway.forwarding.looking import Looker
+from tosip.gateway.forwarding.naming import Claims, final_names, temporary_name
+from tosip.gateway.forwarding.transfer import store
+from tosip.gateway.settings import ArchiveSettings
+from tosip.gateway.spool.spool import Spool
+from tosip.gateway.spool.stored import State, StoredFile
+from tosip.gateway.threads import Threads
+
+
+@dataclass(frozen=True)
+class Means:
+    """What all deliveries share; `sent` is told of bytes that went out, from any thread."""
+
+    archive: ArchiveSettings
+    spool: Spool
+    disk: Threads
+    threads: Executor
+    copies: Copies
+    claims: Claims
+    sent: Callable[[int], None]
+
+    async def mark(self, job: Job, state: State, target: str = "", reason: str = "") -> None:
+        """Record how far a file is, on disk when this returns."""
+        try:
+            entry = await self.disk.disk(
+                self.spool.mark,
+                job.file.id,
+                state,
+                target=target,
+                reason=reason,
+                refusals=job.refusals,
+            )
+        except (OSError, sqlite3.Error) as error:
+            raise SpoolTrouble(f"the journal cannot be written: {error}") from None
+        if entry is None or entry.state != state or job.forgotten:
+            raise ForgottenFile(f"{job.file.id} is not in the spool any more")
+        if job.target != target:
+            self.claims.give_back(job.target, job.file.id)
+        job.target = target
+
+
+class Delivery:
+    """One try to deliver one file through one session."""
+
+    def __init__(
+        self, means: Means, client: ArchiveClient, job: Job, following: StoredFile | None = None
+    ) -> None:
+        self._means, self._client, self._job = means, client, job
+        self._file, self._following = job.file, following
+        self._looker = Looker(client, means.threads)
+        self._final = PurePosixPath(means.archive.folder, job.file.name)
+        self._temporary = temporary_name(self._final, job.file.id)
+        self._hash = ""
+        self._begun = time.monotonic()
+
+    async def run(self) -> None:
+        """Deliver; returns when the archive holds the file, which the journal does not say yet.
+
+        Meanwhile the copy of the `following` file is checked.
+        """
+        copies, offer = self._means.copies, self._looker.offer
+        checked = await copies.take(self._file, offer)
+        self._hash = checked.hash
+        if self._following is not None:
+            copies.look_ahead(self._following, offer)
+        try:
+            if not await self._was_done():
+                await self._upload(checked.copy)
+                await self._give_final_name()
+        except ArchiveRefusal:
+            self._client.forget_folders()
+            raise
+        finally:
+            checked.copy.close()
+
+    async def _was_done(self) -> bool:
+        """Tell whether an earlier try has succeeded without our knowing."""
+        job = self._job
+        if job.target:
+            if await self._was_renamed(PurePosixPath(job.target)):
+                return True
+            await self._means.mark(job, State.PENDING)
+        if job.unsure:
+            for name in final_names(self._final, self._file.id):
+                size = await self._looker.size(name)
+                if size is None:
+                    break
+                if size == self._file.size and await self._take_over(name):
+                    return True
+        return False
+
+    async def _was_renamed(self, target: PurePosixPath) -> bool:
+        if await self._looker.size(self._temporary) is not None:
+            return False
+        if await self._looker.size(target) != self._file.size:
+            return False
+        try:
+            await self._verify(target)
+        except ArchiveRefusal:
+            return False
+        return True
+
+    async def _take_over(self, name: PurePosixPath) -> bool:
+        """Count a file that is there as ours, if it provably has our bytes."""
+        claims, file = self._means.claims, self._file
+        if not claims.take(str(name), file.id):
+            return False
+        if not await self._looker.is_proven(name, file, self._hash):
+            claims.give_back(str(name), file.id)
+            return False
+        await self._client.delete(self._temporary)
+        self._job.target = str(name)
+        return True
+
+    async def _upload(self, copy: BinaryIO) -> None:
+        await self._client.ensure_folder(self._final.parent)
+        if self._job.unsure and await self._is_uploaded():
+            return
+        begun = time.monotonic()
+        size = self._file.size
+        await store(
+            self._client, self._means.threads, self._temporary, copy, size, self._means.sent
+        )
+        self._tell("forwarded", seconds=time.monotonic() - begun)
+        try:
+            await self._verify(self._temporary)
+        except ArchiveRefusal:
+            await self._remove(self._temporary)
+            raise
+
+    async def _is_uploaded(self) -> bool:
+        """Look for what an earlier try has left; without a hash it is not worth believing."""
+        size = await self._looker.size(self._temporary)
+        if size is None:
+            return False
+        if size == self._file.size and await self._looker.same_hash(
+            self._temporary, self._file, self._hash
+        ):
+            return True
+        # Some servers refuse to write to a file that is there.
+        await self._client.delete(self._temporary)
+        return False
+
+    async def _verify(self, path: PurePosixPath) -> None:
+        """Compare with what is on the archive; ArchiveRefusal if it is not what was sent."""
+        size, read_back = self._file.size, self._means.archive.verify == "read-back"
+        there = await self._looker.size(path)
+        if there != size:
+            got = "no file" if there is None else f"{there} bytes"
+            raise ArchiveRefusal(f"expected {size} bytes on the archive, got {got}")
+        by, same = "hash", None
+        if not read_back:
+            same = await self._looker.same_hash(path, self._file, self._hash)
+        if same is None and (read_back or self._looker.offer is not None):
+            by, same = "read-back", await self._looker.same_bytes(path, self._file)
+        if same is None and read_back:
+            raise ArchiveRefusal("the archive does not let us read the file back")
+        if same is False:
+            raise ArchiveRefusal("expected the bytes that were sent on the archive, got others")
+        self._tell("verified", by="size" if same is None else by, seconds=self._seconds())
+
+    async def _give_final_name(self) -> None:
+        name = await self._choose()
+        if name is None:
+            return
+        await self._means.mark(self._job, State.RENAMING, str(name))
+        try:
+            await self._client.move(self._temporary, name)
+            there = await self._looker.size(name)
+            if there != self._file.size:
+                # It was ours a moment ago: nobody shall take it for the whole file.
+                await self._remove(name)
+                got = "no file" if there is None else f"{there} bytes"
+                raise ArchiveRefusal(f"expected {self._file.size} bytes after RNTO, got {got}")
+        except ArchiveRefusal:
+            self._means.claims.give_back(str(name), self._file.id)
+            self._job.target = ""
+            raise
+
+    async def _choose(self) -> PurePosixPath | None:
+        """Claim a name that is free on the archive; None if the file turns out to be there."""
+        claims, file = self._means.claims, self._file
+        for name in final_names(self._final, file.id):
+            if not claims.take(str(name), file.id):
+                continue
+            size = await self._looker.size(name)
+            if size is None:
+                return name
+            claims.give_back(str(name), file.id)
+            if size == file.size and await self._take_over(name):
+                return None
+        raise ArchiveRefusal(f"expected a free name for {file.name} on the archive, got none")
+
+    async def _remove(self, path: PurePosixPath) -> None:
+        with suppress(aioftp.StatusCodeError):
+            await self._client.delete(path)
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._begun
+
+    def _tell(self, step: str, **facts: object) -> None:
+        file = self._file
+        lives.tell(step, id=file.id, camera=file.camera, name=file.name, size=file.size, **facts)

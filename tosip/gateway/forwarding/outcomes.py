@@ -1,0 +1,144 @@
+"""What follows from a try: a file is delivered, waits, or is given up; the archive works or not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import ParamSpec
+
+import aioftp
+
+from tosip.errors import DeliveryError
+from tosip.gateway import lives
+from tosip.gateway.forwarding.breaker import ArchiveState, Breaker
+from tosip.gateway.forwarding.delivery import Means
+from tosip.gateway.forwarding.faults import (
+    ArchiveRefusal,
+    ForgottenFile,
+    SpoolDamage,
+    SpoolTrouble,
+    SpoolUnreadable,
+    explain,
+)
+from tosip.gateway.forwarding.jobs import Job, Jobs
+from tosip.gateway.spool.stored import State, StoredFile
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+
+
+class Outcomes:
+    """Puts each job where it belongs after a try, and tells who should know."""
+
+    def __init__(
+        self,
+        means: Means,
+        jobs: Jobs,
+        breaker: Breaker,
+        on_delivered: Callable[[StoredFile], None],
+        on_change: Callable[[], None],
+    ) -> None:
+        self._means, self._jobs, self._breaker = means, jobs, breaker
+        self._on_delivered, self._on_change = on_delivered, on_change
+        self._where = f"{means.archive.host}:{means.archive.port}"
+        self.last_error = ""
+
+    def archive_works(self) -> None:
+        """Note that the archive does what it should: nobody waits for it any more."""
+        before = self._breaker.state
+        self._breaker.works()
+        if before in (ArchiveState.UNREACHABLE, ArchiveState.REFUSING):
+            logger.info("the archive %s works again", self._where)
+        for parked in self._jobs.unpark():
+            if parked.hiccups:
+                self._jobs.delay(parked, self._later(parked.hiccups))
+            else:
+                self._jobs.put_back(parked)
+        if before != ArchiveState.OK:
+            _call(self._on_change)
+
+    async def delivered(self, job: Job) -> None:
+        """Record that the archive holds a file; if that fails it is looked up there later."""
+        try:
+            await self._means.mark(job, State.DELIVERED, job.target)
+        except (ForgottenFile, SpoolTrouble) as error:
+            await self.failed(None, job, error)
+            return
+        self._means.claims.give_back(job.target, job.file.id)
+        self._jobs.forget(job.file.id)
+        _call(self._on_delivered, job.file)
+
+    async def failed(self, number: int | None, job: Job | None, error: Exception) -> None:
+        """Find out by whose fault a worker's try has failed, and act on it."""
+        if job is not None:
+            job.unsure = True
+        if job is None or not isinstance(error, DeliveryError):
+            self._archive_failed(number, job, error)
+            return
+        try:
+            if isinstance(error, SpoolDamage):
+                await self._give_up(job, explain(error))
+            elif isinstance(error, ArchiveRefusal | SpoolUnreadable):
+                await self._refused(number, job, error)
+            else:
+                raise error
+        except ForgottenFile:
+            self._jobs.forget(job.file.id)
+            self._means.claims.give_back(job.target, job.file.id)
+        except SpoolTrouble as trouble:
+            job.hiccups += 1
+            self._jobs.delay(job, self._later(job.hiccups))
+            self._say(f"{job.file.name} not delivered: {explain(trouble)}")
+
+    def _archive_failed(self, number: int | None, job: Job | None, error: Exception) -> None:
+        if job is not None:
+            # Others went through since its last failure, so it may be about this file after all.
+            job.hiccups += 0 <= job.failed_at < self._breaker.successes
+            job.failed_at = self._breaker.successes
+            self._jobs.park(job)
+        refusing = isinstance(error, aioftp.StatusCodeError)
+        state = ArchiveState.REFUSING if refusing else ArchiveState.UNREACHABLE
+        reason = f"archive {self._where}: {explain(error)}"
+        begins = self._breaker.fails(number, state, _now())
+        self._say(reason, log=begins)
+
+    async def _refused(self, number: int | None, job: Job, error: DeliveryError) -> None:
+        job.refusals += 1
+        reason = explain(error)
+        if job.refusals >= self._means.archive.refusals:
+            await self._give_up(job, reason)
+        else:
+            await self._means.mark(job, State.PENDING, reason=reason)
+            self._jobs.delay(job, self._later(job.refusals))
+            self._say(f"{job.file.name} not delivered: {reason}", log=job.refusals == 1)
+        if isinstance(error, ArchiveRefusal):
+            self._breaker.refused(number, job.file.id, _now())
+
+    async def _give_up(self, job: Job, reason: str) -> None:
+        await self._means.mark(job, State.DEAD, reason=reason)
+        self._jobs.forget(job.file.id)
+        file = job.file
+        lives.tell("dead", id=file.id, camera=file.camera, name=file.name, reason=reason)
+        self._say(f"{file.name} given up: {reason}")
+
+    def _say(self, reason: str, *, log: bool = True) -> None:
+        if log:
+            logger.warning("%s", reason)
+        self.last_error = reason
+        _call(self._on_change)
+
+    def _later(self, tries: int) -> float:
+        return _now() + self._breaker.delay(tries)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _call(callback: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+    try:
+        callback(*args, **kwargs)
+    except Exception:
+        logger.exception("a callback of the forwarder failed")

@@ -1,0 +1,1 @@
+"""One upload: a data connection, the checks on what comes, the way to the spool."""

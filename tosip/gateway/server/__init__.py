@@ -1,0 +1,1 @@
+"""The FTP server that cameras talk to: control connections, users, names."""

@@ -1,0 +1,182 @@
+"""Committing: when it returns, an upload survives a power failure.
+
+Each upload syncs its bytes and its description by itself. Then the first that comes leads: it takes
+all that wait, gives them their names, syncs the folder once, and records them in one transaction;
+those that come meanwhile wait for the next leader among them. So many uploads at once cost few
+syncs, and a single one does not wait at all.
+
+A failed sync is final for its file: the kernel may report an error once and then forget the pages.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+
+from tosip.gateway.spool.disk import Disk, remove
+from tosip.gateway.spool.journal import Change, Journal
+from tosip.gateway.spool.layout import Layout, kept, sidecar
+from tosip.gateway.spool.partial import Description, Partial
+from tosip.gateway.spool.sidecar import Sidecar, encode
+from tosip.gateway.spool.stored import Entry, State, StoredFile
+
+logger = logging.getLogger(__name__)
+
+STANDING = (State.HELD, State.PENDING, State.RENAMING, State.DELIVERED)
+
+
+class Candidate:
+    """An upload that waits to be committed; in the end it has an entry or an error."""
+
+    def __init__(self, file: StoredFile, held: bool) -> None:
+        self.file = file
+        self.held = held
+        self.entry: Entry | None = None
+        self.error: BaseException | None = None
+        self.finished = False
+        self.wake = threading.Event()
+
+
+class Group:
+    """Lets one thread work for all that wait; `work` gives each candidate an entry or an error."""
+
+    def __init__(self, work: Callable[[list[Candidate]], None]) -> None:
+        self._work = work
+        self._lock = threading.Lock()
+        self._waiting: list[Candidate] = []
+        self._busy = False
+
+    def submit(self, candidate: Candidate) -> Entry:
+        """Return the entry, or raise the error."""
+        with self._lock:
+            self._waiting.append(candidate)
+            leads, self._busy = not self._busy, True
+        if not leads:
+            candidate.wake.wait()
+        if not candidate.finished:
+            self._lead()
+        if candidate.error is not None:
+            raise candidate.error
+        assert candidate.entry is not None  # noqa: S101, `work` gave it
+        return candidate.entry
+
+    def _lead(self) -> None:
+        with self._lock:
+            batch, self._waiting = self._waiting, []
+        try:
+            self._work(batch)
+        except BaseException as error:  # noqa: BLE001, each of them must hear of it
+            for candidate in batch:
+                candidate.error = candidate.error or error
+        with self._lock:
+            heir = self._waiting[0] if self._waiting else None
+            self._busy = heir is not None
+        for candidate in batch:
+            candidate.finished = True
+            candidate.wake.set()
+        if heir is not None:
+            heir.wake.set()
+
+
+class Committer:
+    """Makes uploads durable."""
+
+    def __init__(self, layout: Layout, disk: Disk, journal: Journal) -> None:
+        self._layout, self._disk, self._journal = layout, disk, journal
+        self._group = Group(self._commit)
+
+    def commit(self, partial: Partial, description: Description) -> Entry:
+        """Return the entry once it may be acknowledged; after an OSError nothing is left."""
+        try:
+            file = self._prepare(partial, description)
+            return self._group.submit(Candidate(file, description.held))
+        except BaseException:
+            remove(self._disk, partial.path, sidecar(partial.path))
+            raise
+        finally:
+            partial.close()
+            remove(self._disk, kept(partial.path))
+
+    def _prepare(self, partial: Partial, description: Description) -> StoredFile:
+        if description.size != partial.size:
+            raise ValueError(f"expected a size of {partial.size}, got {description.size}")
+        received = self._disk.now()
+        partial.sync()
+        content = encode(Sidecar(description, received))
+        self._disk.write_small(sidecar(partial.path), content)
+        return StoredFile(
+            id=partial.id,
+            name=description.name,
+            user=description.user,
+            path=self._layout.files / partial.id,
+            size=description.size,
+            digest=description.digest,
+            received=received,
+            proven=description.proven,
+            camera=description.camera,
+        )
+
+    def _commit(self, batch: list[Candidate]) -> None:
+        try:
+            with self._journal.change() as change:
+                for candidate in batch:
+                    self._place(change, candidate)
+                if any(_is_placed(candidate) for candidate in batch):
+                    self._disk.sync_folder(self._layout.files)
+        except BaseException:
+            # Not acknowledged, so they must not come back as if they were.
+            self._take_back([candidate.file for candidate in batch])
+            raise
+        for candidate in batch:
+            if not _is_placed(candidate):
+                partial = self._layout.partial / candidate.file.id
+                remove(self._disk, partial, sidecar(partial))
+
+    def _place(self, change: Change, candidate: Candidate) -> None:
+        file = candidate.file
+        if stands(change, file):
+            candidate.entry = Entry(file, State.DUPLICATE, released=True)
+        else:
+            partial = self._layout.partial / file.id
+            try:
+                # The description first, so that no committed file is ever nameless.
+                self._disk.rename(sidecar(partial), sidecar(file.path))
+                self._disk.rename(partial, file.path)
+            except OSError as error:
+                candidate.error = error
+                self._take_back([file])
+                return
+            candidate.entry = Entry(file, State.HELD if candidate.held else State.PENDING)
+        change.add(candidate.entry)
+
+    def _take_back(self, files: list[StoredFile]) -> None:
+        for file in files:
+            remove(self._disk, file.path, sidecar(file.path))
+        with contextlib.suppress(OSError):
+            self._disk.sync_folder(self._layout.files)
+
+
+def stands(change: Change, file: StoredFile) -> bool:
+    """Return whether another file stands for this one: the same name and the same bytes."""
+    marks = ",".join("?" * len(STANDING))
+    others = change.entries(
+        f"digest=? AND size=? AND state IN ({marks}) AND id!=?",
+        *(file.digest, file.size, *STANDING, file.id),
+    )
+    return any(other.file.name == file.name and _is_there(other) for other in others)
+
+
+def _is_there(entry: Entry) -> bool:
+    """Whether it is delivered, or its copy is in the spool as it should be."""
+    if entry.state == State.DELIVERED:
+        return True
+    try:
+        return entry.file.path.stat().st_size == entry.file.size
+    except OSError:
+        return False
+
+
+def _is_placed(candidate: Candidate) -> bool:
+    return candidate.entry is not None and candidate.entry.state != State.DUPLICATE

@@ -1,0 +1,72 @@
+"""What becomes of the spool's copy of a file that nobody needs any more."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from pathlib import Path
+
+from tosip.gateway.settings import Keeping
+from tosip.gateway.spool.disk import Disk, remove
+from tosip.gateway.spool.layout import Layout, sidecar
+from tosip.gateway.spool.retention import Shelf
+from tosip.gateway.spool.stored import Entry, State
+
+logger = logging.getLogger(__name__)
+
+
+class Copies:
+    """Removes copies, or retains them for a while."""
+
+    def __init__(self, layout: Layout, disk: Disk, keeping: Keeping) -> None:
+        self.shelf = Shelf(layout.retained, disk)
+        self._layout, self._disk, self._keeping = layout, disk, keeping
+        self._lock = threading.Lock()
+        self._gone: list[Path] = []
+
+    def finish(self, entry: Entry) -> None:
+        """Let go of a file that is delivered and released, or that a person has discarded."""
+        if entry.state == State.DELIVERED and self._keeping.delivered_age > 0:
+            self._retain(entry)
+        else:
+            self.remove(entry.file.path)
+
+    def remove(self, path: Path) -> None:
+        """Remove a copy; its description stays until `tidy`.
+
+        Else a power failure could leave bytes that nobody knows the name of.
+        """
+        remove(self._disk, path)
+        with self._lock:
+            self._gone.append(path)
+
+    def tidy(self) -> None:
+        """Make sure that removed copies are gone, then remove their descriptions."""
+        with self._lock:
+            gone, self._gone = self._gone, []
+        if not gone:
+            return
+        try:
+            for path in gone:
+                self._disk.unlink(path)
+            self._disk.sync_folder(self._layout.files)
+        except OSError as error:
+            logger.warning("spool: %s cannot be tidied (%s)", self._layout.files, error)
+            with self._lock:
+                self._gone += gone
+        else:
+            remove(self._disk, *map(sidecar, gone))
+
+    def _retain(self, entry: Entry) -> None:
+        file = entry.file
+        path = self._layout.retained / file.id
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                self._disk.rename(sidecar(file.path), sidecar(path))
+            self._disk.rename(file.path, path)
+        except OSError as error:
+            logger.warning("spool: %s cannot be retained (%s)", file.id, error)
+            self.remove(file.path)
+        else:
+            self.shelf.add(file.id, file.size, self._disk.now())
