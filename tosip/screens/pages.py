@@ -4,7 +4,7 @@ What an operator needs first comes first: results, inputs, status; then the work
 then the port. What is rarely used has a page of its own.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from pvi.device import DeviceRef, enforce_pascal_case
@@ -30,9 +30,11 @@ INDEX, IMAGE = "index", "image"  # pages that the others open
 _STATUS = ("Status",)
 _SUPERVISION = ("Worker", "Reload")
 _RARE = ("Last array", "Threads", "Attributes", "Pool", "Version")
+_MANY = ("Cameras",)  # as many as there are: on a page of their own
 
 _LARGE_IMAGE = 850  # pixels
 _ROOMY = 150  # the least width of a column, where there are few
+_WIDE = 250  # that of one that shows names of files
 
 
 def algorithm_pages(name: str, description: Description, items: Items) -> list[Page]:
@@ -80,17 +82,34 @@ def _page(name: str, title: str, columns: Iterable[Sequence[Box | Picture]]) -> 
 def _more_pages(name: str, items: Items) -> list[Page]:
     """Lay out what is too long for the first page, and what is rarely used."""
     shown = [item for item in items if item.readback and item.field.kind is Kind.STR]
-    texts = [item for item in shown if lines_of(item.field) > 1]
+    texts = [item for item in shown if lines_of(item.field) > 1 and item.group not in _MANY]
     rare = item_boxes(items, _RARE)
-    half = (len(texts) + 1) // 2
-    fields = [[text_box(some)] for some in (texts[:half], texts[half:]) if some]
+    fields = [[text_box(some)] for some in _halves(texts)]
     messages = [_page(f"{name}_messages", f"{PREFIX} messages", fields)]
     details = [_page(f"{name}_details", f"{PREFIX} details", [rare])]
-    return [*(messages if texts else []), *(details if rare else [])]
+    return [
+        *_pages_of_many(name, items),
+        *(messages if texts else []),
+        *(details if rare else []),
+    ]
+
+
+def _pages_of_many(name: str, items: Items) -> Iterator[Page]:
+    for heading in _MANY:
+        halves = _halves([item for item in items if item.group == heading], together=2)
+        columns = [item_boxes(some, [heading], _WIDE) for some in halves]
+        if columns:
+            yield _page(f"{name}_{heading.lower()}", f"{PREFIX} {heading.lower()}", columns)
+
+
+def _halves(items: Items, together: int = 1) -> list[Items]:
+    """Split items into two columns, so many of them never parted."""
+    half = -(-len(items) // 2 // together) * together
+    return [some for some in (items[:half], items[half:]) if some]
 
 
 def _other_boxes(items: Items, least: int = NARROWEST) -> list[Box]:
-    elsewhere = (*_STATUS, *_SUPERVISION, *_RARE)
+    elsewhere = (*_STATUS, *_SUPERVISION, *_RARE, *_MANY)
     headings = dict.fromkeys(item.group for item in items if item.group not in elsewhere)
     return item_boxes(items, headings, least)
 
