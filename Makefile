@@ -1,11 +1,12 @@
 # make demo: set everything up and run the NEOSTED IOC with simulated cameras
 # make test: set everything up and run every check and every test
+# make soak: kill the gateway a thousand times at random, and see that nothing is lost
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test check bench format clean
+.PHONY: install demo test soak check bench format clean
 
 install: $(INSTALLED)
 
@@ -25,6 +26,9 @@ check: install
 
 test: check
 	$(BIN)/python -m pytest
+
+soak: install
+	$(BIN)/python -m tests.gateway.faults.soak
 
 bench: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[benchmarks]'

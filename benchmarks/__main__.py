@@ -22,6 +22,7 @@ BENCHMARKS = (
     "focus",
     "first_figures",
     "records",
+    "gateway",
 )
 
 

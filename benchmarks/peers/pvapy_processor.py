@@ -15,7 +15,7 @@ import pvaccess
 from pvapy.hpc.adImageProcessor import AdImageProcessor
 
 
-class LooksAtImages(AdImageProcessor):  # type: ignore[misc]  # pvapy has no types
+class LooksAtImages(AdImageProcessor):  # pvapy has no types
     """Does nothing but read one pixel."""
 
     def start(self) -> None:
