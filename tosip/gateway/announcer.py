@@ -50,24 +50,23 @@ class Announcer:
 
     def release(self, file_id: str) -> None:
         """The pipeline is done with a file; call it on the loop, as often as you like."""
-        self.forget(file_id)
+        if (received := self._received.pop(file_id, None)) is not None:
+            received.free()
         if file_id in self._announced:
             task = asyncio.get_running_loop().create_task(self._release(file_id))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     def forget(self, file_id: str) -> None:
-        """Give back the memory of a file that is not announced, or not any more."""
-        received = self._received.pop(file_id, None)
-        if received is not None:
-            received.free()
+        """Let go of the memory of a file; what the pipeline still reads stays until it is done."""
+        self._received.pop(file_id, None)
 
     async def close(self) -> None:
-        """Wait until all releases are recorded, and give all memory back."""
+        """Wait until all releases are recorded, and let go of all memory."""
         if self._tasks:
             await asyncio.wait(self._tasks)
-        for file_id in tuple(self._received):
-            self.forget(file_id)
+        # Not freed: the pipeline may be reading, and goes on to the end.
+        self._received.clear()
 
     async def _release(self, file_id: str) -> None:
         file, announced = self._announced.pop(file_id)

@@ -184,6 +184,7 @@ class Gateway:
         if self._spool is None or self._announcer is None:
             return []
         entries = await self._threads.disk(self._spool.give_up, ids)
+        await self._threads.disk(self._spool.settle)
         for entry in entries:
             tell("discarded", id=entry.file.id, camera=entry.file.camera, name=entry.file.name)
             self._announcer.forget(entry.file.id)

@@ -62,6 +62,7 @@ class Rounds:
         if now - self._swept > SWEEP:
             self._swept = now
             self._spool.sweep()
+        self._spool.settle()
         return Found(
             self._spool.free_space(),
             self._spool.overdue(self._hold),

@@ -16,7 +16,7 @@ def test_copy_goes_when_it_is_delivered_and_released(spool, folder):
     assert second.file.path.exists()
     spool.release(first.file.id)
     spool.mark(second.file.id, State.DELIVERED)
-    spool.sweep()
+    spool.settle()
     assert listed(folder / "files") == set()
     assert spool.reconcile() == []
     assert spool.oldest_pending() is None
@@ -79,7 +79,7 @@ def test_dead_letter_is_discarded(spool, folder):
     spool.mark(dead.file.id, State.DEAD)
     (gone,) = spool.give_up([dead.file.id, pending.file.id])
     assert (gone.file.id, gone.state) == (dead.file.id, State.DISCARDED)
-    spool.sweep()
+    spool.settle()
     assert listed(folder / "files") == {pending.file.id, f"{pending.file.id}.json"}
     assert spool.totals.discarded == spool.totals.pending == 1
     assert spool.facts("cam01", "x.fits") is None

@@ -1,6 +1,7 @@
 """What was acknowledged survives a power failure: nothing that was not synced is relied on."""
 
 import random
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.gateway.spool.helpers import (
     put,
 )
 from tests.gateway.spool.lossy_disk import LossyDisk, PowerFailure
+from tosip.gateway.spool.disk import Disk
 from tosip.gateway.spool.partial import NoPartialError
 from tosip.gateway.spool.spool import Spool
 from tosip.gateway.spool.stored import State
@@ -284,14 +286,74 @@ def test_lasting_changes_are_synced_and_the_others_follow_them(spool, folder):
     spool._journal._db.set_trace_callback(traced)
     entry = put(spool, "x.fits", BYTES)
     spool.rename("cam01", put(spool, "y.tmp", b"y", held=True).file.name, "y.fits", False)
-    spool.mark(entry.file.id, State.RENAMING, "x.fits")
-    spool.mark(entry.file.id, State.DELIVERED, "x.fits")
     spool.mark(put(spool, "z.fits", b"z").file.id, State.DEAD)
     spool.retry(None)
     assert set(synchronous) == {"FULL"}
-    spool.release(entry.file.id)
-    assert synchronous[-1] == "NORMAL"
+    for change in (
+        lambda: spool.mark(entry.file.id, State.RENAMING, "x.fits"),
+        lambda: spool.mark(entry.file.id, State.DELIVERED, "x.fits"),
+        lambda: spool.release(entry.file.id),
+    ):
+        synchronous.clear()
+        change()
+        assert synchronous == ["NORMAL"]
     put(spool, "z.fits", BYTES)
     assert synchronous[-1] == "FULL"
     assert spool._journal._db.execute("PRAGMA synchronous").fetchone() == (2,)
     assert spool._journal._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+class UnlinkingDisk(Disk):
+    """Tells of each file that goes."""
+
+    def __init__(self, told):
+        self._told = told
+
+    def unlink(self, path):
+        self._told(f"unlink {path.name}")
+        super().unlink(path)
+
+
+def test_a_copy_goes_when_the_disk_has_the_record_that_it_may(opened, folder):
+    steps: list[str] = []
+    spool = opened(folder, disk=UnlinkingDisk(steps.append))
+    entries = [put(spool, f"{number}.fits", b"%d" % number) for number in range(3)]
+    for entry in entries:
+        deliver(spool, entry)
+    assert all(entry.file.path.exists() for entry in entries)
+
+    def traced(statement: str) -> None:
+        if statement == "COMMIT" or statement.startswith("PRAGMA synchronous="):
+            steps.append(statement)
+
+    log = folder / "journal.sqlite-wal"
+    before = log.read_bytes()
+    spool._journal._db.set_trace_callback(traced)
+    steps.clear()
+    spool.settle()
+
+    # One sync for all of them, of a transaction that SQLite has something to write for.
+    assert steps[:2] == ["PRAGMA synchronous=FULL", "COMMIT"]
+    assert log.read_bytes() != before
+    assert steps.count("COMMIT") == 1
+    assert {f"unlink {entry.file.id}" for entry in entries} < set(steps[2:])
+    steps.clear()
+    spool.settle()
+    assert steps == []
+
+
+def test_a_delivery_that_the_disk_never_heard_of_is_done_again(opened, folder, tmp_path):
+    spool = opened(folder)
+    entry = put(spool, "x.fits", BYTES)
+    parts = [path for path in folder.iterdir() if path.name.startswith("journal.sqlite")]
+    synced = {path: path.read_bytes() for path in parts}
+    deliver(spool, entry)
+    left = tmp_path / "left"
+    shutil.copytree(folder, left)
+    for path, content in synced.items():
+        (left / path.name).write_bytes(content)
+    (left / "journal.sqlite-shm").unlink()
+
+    (again,) = opened(left).reconcile()
+    assert (again.file.name, again.state, again.released) == ("x.fits", State.PENDING, False)
+    assert again.file.path.read_bytes() == BYTES

@@ -42,6 +42,7 @@ def test_delivered_files_are_retained_for_their_time(aged, folder):
     spool, disk = aged(delivered_age=DAY)
     entry = put(spool, "x.fits", b"bytes")
     deliver(spool, entry)
+    spool.settle()
     spool.sweep()
     retained = folder / "retained" / entry.file.id
     assert retained.read_bytes() == b"bytes"
@@ -61,6 +62,7 @@ def test_oldest_delivered_files_go_when_there_are_too_many_bytes(aged, folder):
     entries = [put(spool, f"{number}.fits", bytes([number]) * 100) for number in range(4)]
     for entry in entries:
         deliver(spool, entry)
+    spool.settle()
     spool.sweep()
     assert copies(folder / "retained") == {entry.file.id for entry in entries[2:]}
 

@@ -11,7 +11,6 @@ and ours becomes `name~<id>`.
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -53,7 +52,7 @@ class Means:
     sent: Callable[[int], None]
 
     async def mark(self, job: Job, state: State, target: str = "", reason: str = "") -> None:
-        """Record how far a file is, on disk when this returns."""
+        """Record how far a file is."""
         try:
             entry = await self.disk.disk(
                 self.spool.mark,
@@ -63,7 +62,7 @@ class Means:
                 reason=reason,
                 refusals=job.refusals,
             )
-        except (OSError, sqlite3.Error) as error:
+        except OSError as error:
             raise SpoolTrouble(f"the journal cannot be written: {error}") from None
         if entry is None or entry.state != state or job.forgotten:
             raise ForgottenFile(f"{job.file.id} is not in the spool any more")

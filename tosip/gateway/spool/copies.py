@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tosip.gateway.settings import Keeping
 from tosip.gateway.spool.disk import Disk, remove
+from tosip.gateway.spool.journal import Journal
 from tosip.gateway.spool.layout import Layout, sidecar
 from tosip.gateway.spool.retention import Shelf
 from tosip.gateway.spool.stored import Entry, State
@@ -17,23 +18,48 @@ logger = logging.getLogger(__name__)
 
 
 class Copies:
-    """Removes copies, or retains them for a while."""
+    """Removes copies, or retains them for a while.
 
-    def __init__(self, layout: Layout, disk: Disk, keeping: Keeping) -> None:
+    A copy goes only when the disk has the record that it may: deliveries need not wait for that,
+    and many share one sync.
+    """
+
+    def __init__(self, layout: Layout, disk: Disk, journal: Journal, keeping: Keeping) -> None:
         self.shelf = Shelf(layout.retained, disk)
-        self._layout, self._disk, self._keeping = layout, disk, keeping
+        self._layout, self._disk, self._journal = layout, disk, journal
+        self._keeping = keeping
         self._lock = threading.Lock()
+        self._finished: list[Entry] = []
         self._gone: list[Path] = []
 
     def finish(self, entry: Entry) -> None:
-        """Let go of a file that is delivered and released, or that a person has discarded."""
-        if entry.state == State.DELIVERED and self._keeping.delivered_age > 0:
-            self._retain(entry)
-        else:
-            self.remove(entry.file.path)
+        """Let go, at the next `settle`, of a file that is delivered and released, or discarded."""
+        with self._lock:
+            self._finished.append(entry)
+
+    def settle(self) -> None:
+        """Let go of what is finished; after an OSError of the journal it is tried again."""
+        with self._lock:
+            finished, self._finished = self._finished, []
+        if finished:
+            self._settle(finished)
+        self._tidy()
+
+    def _settle(self, finished: list[Entry]) -> None:
+        try:
+            self._journal.settle()
+        except OSError:
+            with self._lock:
+                self._finished += finished
+            raise
+        for entry in finished:
+            if entry.state == State.DELIVERED and self._keeping.delivered_age > 0:
+                self._retain(entry)
+            else:
+                self.remove(entry.file.path)
 
     def remove(self, path: Path) -> None:
-        """Remove a copy; its description stays until `tidy`.
+        """Remove a copy; its description stays until `settle`.
 
         Else a power failure could leave bytes that nobody knows the name of.
         """
@@ -41,7 +67,7 @@ class Copies:
         with self._lock:
             self._gone.append(path)
 
-    def tidy(self) -> None:
+    def _tidy(self) -> None:
         """Make sure that removed copies are gone, then remove their descriptions."""
         with self._lock:
             gone, self._gone = self._gone, []

@@ -12,6 +12,7 @@ from tosip.gateway.spool.journal import Change, Journal
 from tosip.gateway.spool.stored import Entry, State
 
 ROWS = 500
+ASKED_AGAIN = (State.RENAMING, State.DELIVERED)
 FINAL = (State.DELIVERED, State.DUPLICATE, State.DISCARDED)
 
 
@@ -24,8 +25,11 @@ class Deliveries:
     def mark(
         self, file_id: str, state: State, target: str, reason: str, refusals: int
     ) -> Entry | None:
-        """Record how far a delivery is; what is delivered, duplicate or discarded stays so."""
-        with self._journal.change() as change:
+        """Record how far a delivery is; what is delivered, duplicate or discarded stays so.
+
+        What the archive can be asked for again is not synced.
+        """
+        with self._journal.change(lasting=state not in ASKED_AGAIN) as change:
             entry = change.get(file_id)
             if entry is None or entry.state in FINAL:
                 return entry

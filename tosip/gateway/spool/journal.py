@@ -1,10 +1,10 @@
 """The journal: what has been done with each acknowledged file, in an SQLite database.
 
-Changes are made in transactions that also change the totals, so these always balance. A lasting
-one is on the disk when it ends (WAL with synchronous=FULL), with all that came before it; one that
-is not may be undone by a power failure. Readers have a connection of their own and do not wait for
-changes. The methods block, and may be called from any thread; whatever the database says comes out
-as `JournalError`, an OSError.
+Changes are made in transactions that also change the totals, so these always balance. A lasting one
+is on the disk when it ends (WAL with synchronous=FULL), with all that came before it; one that is
+not may be undone by a power failure until `settle` returns. Readers have a connection of their own
+and do not wait for changes. The methods block, and may be called from any thread; whatever the
+database says comes out as `JournalError`, an OSError.
 """
 
 from __future__ import annotations
@@ -97,6 +97,7 @@ class Journal:
         self._lock = threading.Lock()
         self._read_lock = threading.Lock()
         self._suspect = False
+        self._unsynced = True  # what the last run may have left
         self._db = _connect(path)
         try:
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -132,8 +133,9 @@ class Journal:
         """Begin a transaction; it is recorded when the block ends, undone when it raises."""
         with self._lock:
             change = Change(self._db, self._files, self.totals)
-            self._settle(change)
+            self._begin_anew(change)
             change.run(f"PRAGMA synchronous={'FULL' if lasting else 'NORMAL'}")
+            before = self._db.total_changes
             try:
                 change.run("BEGIN IMMEDIATE")
                 yield change
@@ -143,10 +145,19 @@ class Journal:
                 self._suspect |= isinstance(error, JournalError) and error.errno == errno.EIO
                 self._roll_back()
                 raise
+            if self._db.total_changes > before:
+                self._unsynced = not lasting
             self.totals = change.totals
             self._waiting.update(change.touched)
 
-    def _settle(self, change: Change) -> None:
+    def settle(self) -> None:
+        """Return when all that was recorded is on the disk."""
+        if self._unsynced:
+            with self.change() as change:
+                # A transaction that changes nothing would not be synced.
+                change.run("UPDATE settled SET times = times + 1")
+
+    def _begin_anew(self, change: Change) -> None:
         """Begin a new log when one could not be written or synced: parts of it may be gone.
 
         After a failed sync the kernel forgets what it could not write, and what follows behind

@@ -42,6 +42,7 @@ class Recovery:
     def recover(self, partials: Kept, retained: Shelf, quarantine: Shelf) -> None:
         """Put all in order; tell the others what they have."""
         # What we find may not have been synced yet, and will now be relied on.
+        self._journal.settle()
         self._disk.sync_folder(self._layout.files)
         with self._journal.change() as change:
             self._recover_files(change)

@@ -45,6 +45,8 @@ CREATE TABLE IF NOT EXISTS requests (
     ids TEXT
 );
 CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS settled (one INTEGER PRIMARY KEY CHECK (one = 1), times INTEGER);
+INSERT OR IGNORE INTO settled VALUES (1, 0);
 PRAGMA user_version={VERSION};
 """  # noqa: S608, names of our own
 

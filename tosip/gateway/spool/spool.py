@@ -67,7 +67,7 @@ class Spool:
         self._journal, is_new = open_journal(layout, disk)
         try:
             self._kept = Kept(layout, disk)
-            self._copies = Copies(layout, disk, self._keeping)
+            self._copies = Copies(layout, disk, self._journal, self._keeping)
             self._quarantine = Quarantine(layout, disk, self._journal)
             Recovery(layout, disk, self._journal, is_new).recover(
                 self._kept, self._copies.shelf, self._quarantine.shelf
@@ -88,7 +88,8 @@ class Spool:
         """Let another gateway have the spool."""
         with contextlib.suppress(OSError):
             self._requests.forget_taken()
-        self._copies.tidy()
+        with contextlib.suppress(OSError):
+            self.settle()
         self._journal.close()
         os.close(self._lock)
 
@@ -166,9 +167,10 @@ class Spool:
     def mark(
         self, file_id: str, state: State, target: str = "", reason: str = "", refusals: int = 0
     ) -> Entry | None:
-        """Record, on disk, how far a delivery is; a copy that nobody needs any more goes.
+        """Record how far a delivery is; a copy that nobody needs any more goes at `settle`.
 
-        What is delivered, duplicate or discarded stays so; None if the id is unknown.
+        What is delivered, duplicate or discarded stays so; None if the id is unknown. A power
+        failure may undo it: the archive then has to be asked.
         """
         return self._reserve.spend(
             lambda: self._deliveries.mark(file_id, state, target, reason, refusals)
@@ -213,10 +215,13 @@ class Spool:
             " UNION SELECT id FROM files WHERE released=0) ORDER BY received, id"
         )
 
+    def settle(self) -> None:
+        """Remove, or retain, the copies that nobody needs any more; call it once a second or so."""
+        self._reserve.spend(self._copies.settle)
+
     def sweep(self) -> None:
         """Remove what is too old or too much, for a fraction of a second; call it now and then."""
         keeping, end = self._keeping, time.monotonic() + SWEEP_TIME
-        self._copies.tidy()
         self._reserve.fill()
         self._copies.shelf.expire(keeping.delivered_age, keeping.delivered_bytes, end)
         self._quarantine.shelf.expire(keeping.quarantine_age, keeping.quarantine_bytes, end)
