@@ -98,6 +98,7 @@ class Gateway:
         self._rounds = asyncio.create_task(self._go_rounds(spool))
         for file in unreleased:
             self._announcer.announce(file)
+            await asyncio.sleep(0)  # there may be thousands
 
     async def _take_over(self, spool: Spool, forwarder: Forwarder) -> list[StoredFile]:
         try:
