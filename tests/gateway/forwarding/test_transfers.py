@@ -88,6 +88,26 @@ def test_damage_on_the_way_is_found_by_the_hash_that_is_offered(depot, verb):
     assert "expected the bytes that were sent" in "".join(depot.errors)
 
 
+@pytest.mark.parametrize("reply", ["550 I do not like this", "450 not now", "530 log in"])
+def test_an_archive_that_does_not_want_to_tell_its_features_may_offer_a_hash(depot, reply):
+    """Found by a random schedule: a flipped byte went through with the size alone."""
+    archive = depot.archive(features=HASHING)
+    archive.misbehave("FEAT", Say(reply))
+    archive.misbehave("STOR", Flip())
+    depot.start(archive)
+    depot.commit("x", DATA)
+    depot.until_delivered(1)
+    assert archive.files == {"x": DATA}
+
+
+def test_an_archive_without_features_is_taken_as_it_is(depot, archive):
+    archive.misbehave("FEAT", Say("502 what is that"), times=None)
+    depot.start(archive)
+    depot.commit("x", DATA)
+    depot.until_delivered(1)
+    assert archive.files == {"x": DATA}
+
+
 def test_strongest_hash_is_asked_for(depot):
     archive = depot.archive(features=HASHING)
     depot.start(archive)

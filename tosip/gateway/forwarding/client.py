@@ -85,7 +85,8 @@ class ArchiveClient(aioftp.Client):
         self._stream = ThrottleStreamIO(reader, writer)
 
     async def _learn_features(self) -> None:
-        code, lines = await self.ask("FEAT", "2xx", "5xx")
+        # What else it says does not mean that it offers no hash, by which we would know its faults.
+        code, lines = await self.ask("FEAT", "2xx", "50x")
         if code.startswith("2"):
             for line in lines[1:-1]:
                 name, _, rest = line.strip(" -").partition(" ")
