@@ -154,7 +154,7 @@ def test_one_file_that_is_refused_does_not_hold_up_others(depot, archive):
     depot.commit("bad", DATA)
     for number in range(20):
         depot.commit(f"{number}")
-    depot.start(archive, workers=1, first_delay=0.02, longest_delay=10)
+    depot.start(archive, workers=1, first_delay=0.3, longest_delay=10)
     depot.until_delivered(20)
     assert len(archive.files) == 20
     assert sum(line.startswith("STOR .bad") for line in archive.log) <= 4
