@@ -43,7 +43,7 @@ def test_damage_in_the_spool_is_never_sent_and_others_go_on(depot, archive, how)
 @pytest.mark.parametrize("kind", [Keep(1000), Keep(0), Flip()])
 def test_archive_that_spoils_files_and_says_226_never_gets_to_rename_them(depot, kind):
     archive = depot.archive(features=("SIZE", "XSHA256"))
-    archive.misbehave("STOR", kind, times=None, name="*bad*")
+    archive.misbehave("STOR", kind, times=None, name="*.bad.*")
     depot.start(archive, refusals=3)
     depot.commit("bad", DATA)
     depot.commit("good", b"good")
@@ -150,14 +150,14 @@ def test_file_that_is_forgotten_is_not_delivered(depot, archive):
 
 
 def test_one_file_that_is_refused_does_not_hold_up_others(depot, archive):
-    archive.misbehave("STOR", Say("450 busy"), times=None, name="*bad*")
-    depot.commit("bad", DATA)
+    archive.misbehave("STOR", Say("450 busy"), times=None, name="*wrong*")
+    depot.commit("wrong", DATA)
     for number in range(20):
         depot.commit(f"{number}")
     depot.start(archive, workers=1, first_delay=0.3, longest_delay=10)
     depot.until_delivered(20)
     assert len(archive.files) == 20
-    assert sum(line.startswith("STOR .bad") for line in archive.log) <= 4
+    assert sum(line.startswith("STOR .wrong") for line in archive.log) <= 4
 
 
 def test_disk_that_fails_under_the_journal_delays_and_does_not_lose(depot, archive, monkeypatch):
