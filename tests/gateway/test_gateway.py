@@ -79,7 +79,7 @@ def test_a_files_life_can_be_read_in_the_log(running, image, caplog):
         "verified",
     ]
     assert "released" in steps
-    assert all(f"id={file.id}" in line and "name=x.fits" in line for line in lines)
+    assert all(f"id={file.id} camera=cam01" in line and "name=x.fits" in line for line in lines)
     timed = [line for line in lines if not line.startswith("announced")]
     assert all(re.search(r"seconds=\d+\.\d{3}$", line) for line in timed)
     committed = lines[steps.index("committed")]

@@ -26,10 +26,8 @@ import errno
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Iterator, Mapping
 
-from tosip.gateway import lives
 from tosip.gateway.digest import new_digest
 from tosip.gateway.receiving.completeness import Completeness
 from tosip.gateway.receiving.data import Port
@@ -147,7 +145,6 @@ class Upload:
 
         UploadError unless it may be whole. A partial that has bytes already is gone on with.
         """
-        began = time.monotonic()
         try:
             with self._open(connection) as stream:
                 self.resume(partial, received)
@@ -160,14 +157,6 @@ class Upload:
         except OSError as error:
             raise from_os_error(error) from None
         self.proven = self._completeness.verdict()
-        lives.tell(
-            "received",
-            id=partial.id,
-            user=self.user,
-            name=self.name,
-            size=self.size,
-            seconds=time.monotonic() - began,
-        )
         return self.proven
 
     @contextlib.contextmanager

@@ -169,9 +169,20 @@ class Uploads:
     ) -> Entry | UploadError:
         try:
             connection = await upload.connect(port)
+            began = time.monotonic()
             await self._shared.threads.receive(upload.receive, connection, partial, received)
             upload.check()
-            return await self._disk(self._spool.commit, partial, self._description(upload))
+            description = self._description(upload)
+            lives.tell(
+                "received",
+                id=partial.id,
+                camera=description.camera,
+                user=upload.user,
+                name=upload.name,
+                size=upload.size,
+                seconds=time.monotonic() - began,
+            )
+            return await self._disk(self._spool.commit, partial, description)
         except UploadError as error:
             return error
         except OSError as error:
