@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--log", type=Path, metavar="FILE", help="log to this file, with rotation (default: stderr)"
     )
-    add("--verbose", action="store_true", help="log each command of each client too")
+    add("--verbose", action="store_true", help="log more, to find faults")
     return parser
 
 
