@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test soak check bench format clean
+.PHONY: install demo test soak check bench format clean pytest
 
 install: $(INSTALLED)
 
@@ -24,7 +24,11 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check
+# Side by side: the tests mostly wait.
+test: install
+	$(MAKE) --no-print-directory --jobs=2 check pytest
+
+pytest: install
 	$(BIN)/python -m pytest
 
 soak: install
