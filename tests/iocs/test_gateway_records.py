@@ -5,7 +5,6 @@ from __future__ import annotations
 import ftplib
 import io
 import math
-import time
 
 import pytest
 
@@ -127,7 +126,7 @@ def test_what_operators_see_and_can_do(plant):
     plant.upload("south/b.fits", frame)
     assert plant.wait("ArchiveState_RBV", lambda state: str(state) == "Paused").severity == MINOR
     assert plant.wait("Pending_RBV", lambda count: count == 1)
-    time.sleep(0.5)
+    plant.wait("PendingAge_RBV", lambda age: age > 0.5)
     assert plant.archive.files() == {"north/night/a.fits": frame}
     plant.ioc.put("GATEWAY:PauseForwarding", "No")
     plant.wait("Delivered_RBV", lambda count: count == 2)

@@ -2,13 +2,12 @@
 
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from blake3 import blake3
 
 from tests.commands.command import tosip
+from tosip.gateway.digest import new_digest
 from tosip.gateway.spool.spool import Description, Spool
 from tosip.gateway.spool.stored import State
 from tosip.gateway.users import hash_password
@@ -104,18 +103,10 @@ def add(
     """Commit a file, and give it up for a reason if there is one; return its id."""
     partial = spool.begin()
     partial.write(data)
-    digest = blake3(data).hexdigest()
+    digest = new_digest().update(data).hexdigest()
     described = Description(name, user, len(data), digest, proven=True, camera="CAM01")
     file_id = spool.commit(partial, described).file.id
     spool.release(file_id)
     if dead:
         spool.mark(file_id, State.DEAD, reason=dead, refusals=8)
     return file_id
-
-
-def until(condition, patience: float = 15.0) -> None:
-    """Wait for something in another process, which cannot notify us."""
-    end = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from tests.commands.command import refused
-from tests.gateway.commands.conftest import add, until
+from tests.gateway.commands.conftest import add
+from tests.gateway.conftest import until
 from tosip.commands.gateway import dead_letters
 from tosip.gateway.spool.spool import Spool
 from tosip.gateway.spool.stored import State

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.gateway.commands.conftest import add, until
+from tests.gateway.commands.conftest import add
+from tests.gateway.conftest import until
 from tosip.gateway import lives
 from tosip.gateway.config import load_config
 from tosip.gateway.spool.spool import Spool

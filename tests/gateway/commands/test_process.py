@@ -12,7 +12,8 @@ import sys
 
 import pytest
 
-from tests.gateway.commands.conftest import ARCHIVE_PASSWORD, CONFIG, PASSWORD, until
+from tests.gateway.commands.conftest import ARCHIVE_PASSWORD, CONFIG, PASSWORD
+from tests.gateway.conftest import until
 from tosip.gateway.__main__ import main
 
 

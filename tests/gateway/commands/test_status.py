@@ -6,7 +6,8 @@ import time
 import pytest
 
 from tests.commands.command import refused
-from tests.gateway.commands.conftest import add, until
+from tests.gateway.commands.conftest import add
+from tests.gateway.conftest import until
 from tosip.gateway.spool.spool import Description
 
 

@@ -18,6 +18,7 @@ from tests.gateway.forwarding.hostile_archive import (
     Silence,
     Stall,
 )
+from tosip.gateway.forwarding import session
 from tosip.testing.ioc import free_port
 
 DATA = bytes(range(256)) * 4096 * 8  # 8 MiB: more than the kernel's buffers take
@@ -187,12 +188,14 @@ def test_idle_gateway_finds_out_that_the_archive_goes_and_comes(depot):
 
 
 @pytest.mark.parametrize("how", [HangUp(), Say("421 you were idle")])
-def test_session_that_the_archive_has_ended_is_replaced_without_a_word(depot, archive, how):
+def test_session_that_the_archive_has_ended_is_replaced_without_a_word(
+    depot, archive, how, monkeypatch
+):
+    monkeypatch.setattr(session, "STALE", 0.0)  # each session is asked whether it is alive
     depot.start(archive, workers=1, check_interval=60)
     depot.commit("x")
     depot.until_delivered(1)
     archive.misbehave("NOOP", how)
-    time.sleep(0.25)  # longer than a session counts as alive without being asked
     depot.commit("y")
     depot.until_delivered(2)
     assert set(depot.states) == {"OK"}

@@ -106,17 +106,7 @@ class Committer:
         partial.sync()
         content = encode(Sidecar(description, received))
         self._disk.write_small(sidecar(partial.path), content)
-        return StoredFile(
-            id=partial.id,
-            name=description.name,
-            user=description.user,
-            path=self._layout.files / partial.id,
-            size=description.size,
-            digest=description.digest,
-            received=received,
-            proven=description.proven,
-            camera=description.camera,
-        )
+        return description.stored(self._layout.files / partial.id, received)
 
     def _commit(self, batch: list[Candidate]) -> None:
         try:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tosip.errors import TosipError
 from tosip.gateway.spool.disk import Disk, write_all
+from tosip.gateway.spool.stored import StoredFile
 
 BLOCK = 1 << 20
 WRITE_BEHIND = 2 << 20
@@ -33,6 +34,20 @@ class Description:
     proven: bool
     camera: str = ""
     held: bool = False
+
+    def stored(self, path: Path, received: float) -> StoredFile:
+        """Return the committed file that this describes; its copy at `path` is named by its id."""
+        return StoredFile(
+            id=path.name,
+            name=self.name,
+            user=self.user,
+            path=path,
+            size=self.size,
+            digest=self.digest,
+            received=received,
+            proven=self.proven,
+            camera=self.camera,
+        )
 
 
 class Partial:

@@ -105,19 +105,7 @@ class Recovery:
             digest = _digest(path)
             file = StoredFile(path.name, name, "", path, status.st_size, digest, status.st_mtime)
             return file, False
-        facts = found.description
-        file = StoredFile(
-            id=path.name,
-            name=facts.name,
-            user=facts.user,
-            path=path,
-            size=facts.size,
-            digest=facts.digest,
-            received=found.received,
-            proven=facts.proven,
-            camera=facts.camera,
-        )
-        return file, facts.held
+        return found.description.stored(path, found.received), found.description.held
 
     def _check_copies(self, change: Change) -> None:
         for entry in change.entries(NEEDED):
