@@ -11,7 +11,7 @@ import pytest
 
 from tests.gateway.spool.disks import RecordingDisk
 from tests.gateway.spool.helpers import begun, bytes_of, deliver, described, listed, put
-from tosip.gateway.spool import disk
+from tosip.gateway.spool import disk, journal
 from tosip.gateway.spool import partial as partials
 from tosip.gateway.spool.ids import Ids
 from tosip.gateway.spool.stored import Entry, State, Totals
@@ -202,6 +202,17 @@ def test_same_name_and_bytes_is_a_duplicate(spool, folder):
 def test_same_bytes_under_another_name_are_no_duplicate(spool):
     put(spool, "x.fits", b"bytes")
     assert put(spool, "y.fits", b"bytes").state == State.PENDING
+
+
+def test_a_commit_costs_the_same_however_many_files_have_the_same_bytes(spool, monkeypatch):
+    looked_at = []
+    real = journal.to_entry
+    monkeypatch.setattr(journal, "to_entry", lambda *row: looked_at.append(row) or real(*row))
+    for number in range(20):
+        put(spool, f"{number}.fits", b"bytes")
+
+    assert put(spool, "0.fits", b"bytes").state == State.DUPLICATE
+    assert len(looked_at) == 1
 
 
 @pytest.mark.parametrize("state", [State.HELD, State.PENDING, State.RENAMING, State.DELIVERED])

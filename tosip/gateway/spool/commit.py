@@ -19,6 +19,7 @@ from tosip.gateway.spool.disk import Disk, remove
 from tosip.gateway.spool.journal import Change, Journal
 from tosip.gateway.spool.layout import Layout, kept, sidecar
 from tosip.gateway.spool.partial import Description, Partial
+from tosip.gateway.spool.schema import plain
 from tosip.gateway.spool.sidecar import Sidecar, encode
 from tosip.gateway.spool.stored import Entry, State, StoredFile
 
@@ -152,10 +153,10 @@ def stands(change: Change, file: StoredFile) -> bool:
     """Return whether another file stands for this one: the same name and the same bytes."""
     marks = ",".join("?" * len(STANDING))
     others = change.entries(
-        f"digest=? AND size=? AND state IN ({marks}) AND id!=?",
-        *(file.digest, file.size, *STANDING, file.id),
+        f"digest=? AND name=? AND size=? AND state IN ({marks}) AND id!=?",
+        *(file.digest, plain(file.name), file.size, *STANDING, file.id),
     )
-    return any(other.file.name == file.name and _is_there(other) for other in others)
+    return any(map(_is_there, others))
 
 
 def _is_there(entry: Entry) -> bool:

@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS files (
     hidden INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS by_user ON files (user, name, received);
-CREATE INDEX IF NOT EXISTS by_digest ON files (digest);
+CREATE INDEX IF NOT EXISTS by_content ON files (digest, name);
 CREATE INDEX IF NOT EXISTS by_state ON files (state, received);
 CREATE INDEX IF NOT EXISTS unreleased ON files (received) WHERE released = 0;
 CREATE TABLE IF NOT EXISTS totals (
