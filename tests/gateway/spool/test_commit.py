@@ -6,12 +6,13 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.gateway.spool.disks import RecordingDisk
 from tests.gateway.spool.helpers import begun, bytes_of, deliver, described, listed, put
-from tosip.gateway.spool import disk, journal
+from tosip.gateway.spool import disk, journal, schema
 from tosip.gateway.spool import partial as partials
 from tosip.gateway.spool.ids import Ids
 from tosip.gateway.spool.stored import Entry, State, Totals
@@ -205,9 +206,13 @@ def test_same_bytes_under_another_name_are_no_duplicate(spool):
 
 
 def test_a_commit_costs_the_same_however_many_files_have_the_same_bytes(spool, monkeypatch):
-    looked_at = []
-    real = journal.to_entry
-    monkeypatch.setattr(journal, "to_entry", lambda *row: looked_at.append(row) or real(*row))
+    looked_at: list[Entry] = []
+
+    def look(row: tuple[Any, ...], files: Path) -> Entry:
+        looked_at.append(schema.to_entry(row, files))
+        return looked_at[-1]
+
+    monkeypatch.setattr(journal, "to_entry", look)
     for number in range(20):
         put(spool, f"{number}.fits", b"bytes")
 
