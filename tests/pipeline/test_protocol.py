@@ -169,7 +169,7 @@ def test_arrays_of_other_order_or_stride_and_numpy_scalars_become_plain():
         {"dtype": "int8", "count": 0},
         None,
         b"bytes",
-        object(),
+        ...,
     ],
     ids=repr,
 )
