@@ -61,7 +61,11 @@ def _start_log(file: Path | None, *, verbose: bool) -> None:
     if file is not None:
         try:
             handler = logging.handlers.RotatingFileHandler(
-                file, maxBytes=LOG_BYTES, backupCount=LOGS_KEPT
+                file,
+                maxBytes=LOG_BYTES,
+                backupCount=LOGS_KEPT,
+                encoding="utf-8",
+                errors="backslashreplace",
             )
         except OSError as error:
             raise ConfigurationError(

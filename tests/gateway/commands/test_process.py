@@ -77,6 +77,17 @@ def test_the_log_goes_to_a_file_and_holds_no_password(archive, folder, start):
         assert secret not in log
 
 
+def test_bytes_that_are_no_utf8_are_in_the_log_too(archive, folder, start):
+    running = start("--log", "gateway.log")
+    with ftplib.FTP(timeout=15, encoding="latin-1") as client:
+        client.connect("127.0.0.1", running.port)
+        with pytest.raises(ftplib.error_perm, match="530"):
+            client.login("caf\xe9", "n0t right")
+    assert running.stop() == 0
+
+    assert r"wrong password for caf\udce9" in (folder / "gateway.log").read_text()
+
+
 @pytest.fixture
 def refused(folder, capsys, monkeypatch):
     """Run `python -m tosip.gateway` in this process; return the one line that a mistake gets."""
