@@ -30,6 +30,8 @@ SectionT = TypeVar("SectionT", bound=Section)
 
 
 def _from_folder(path: Path, info: ValidationInfo) -> Path:
+    if "\0" in str(path):
+        raise ValueError("expected a path without NUL")
     return info.context["folder"] / path if info.context else path
 
 
@@ -68,13 +70,18 @@ def _fault(fault: ErrorDetails) -> str:
         return f"{place}: expected a value, got none"
     expected = fault["msg"].removeprefix("Value error, ").replace("Input should", "expected to", 1)
     expected = expected.replace("expected to be ", "expected ", 1)
+    expected = expected.replace("a valid tuple", "a list", 1)
     got = "" if isinstance(fault["input"], dict) else f", got {fault['input']!r}"
     return f"{place}: {expected}{got}"
 
 
 def expect_file(key: str, path: Path) -> None:
     """Raise ConfigurationError if what `key` names is no file."""
-    if not path.is_file():
+    try:
+        is_file = path.is_file()
+    except OSError as error:
+        raise ConfigurationError(f"{key}: expected a file, got {path} ({error.strerror})") from None
+    if not is_file:
         raise ConfigurationError(f"{key}: expected a file, got none at {path}")
 
 

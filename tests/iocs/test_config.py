@@ -47,10 +47,33 @@ def test_the_committed_file_holds_the_defaults():
         ("[focus.limits]\nmemory_mib = -1", "focus.limits.memory_mib: "),
         ("[focus.limits.environment]\nA = [1]", "focus.limits.environment.A: "),
         ("[environment]\nmax_age = -1", "environment.max_age: "),
+        ("[gateway]\nmax_age = -1", "gateway.max_age: "),
+        ("[gateway]\nhosts = '127.0.0.1'", "gateway.hosts: expected a list"),
+        ('[gateway]\nusers = "a\\u0000b"', "gateway.users: expected a path without NUL"),
+        ("[gateway.limits]\nleast_free_gib = inf", "gateway.limits.least_free_gib: "),
+        ("[gateway.limits]\nmemory_mib = inf", "gateway.limits.memory_mib: "),
+        ("[gateway.limits]\nstall_timeout = inf", "gateway.limits.stall_timeout: "),
+        ("[gateway.spool]\ndelivered_gib = inf", "gateway.spool.delivered_gib: "),
+        ("[archive]\ntimeout = inf", "archive.timeout: "),
+        (
+            "[[cameras]]\nnumber = 1\nuser = 'a'\nidentity = 'north'",
+            "expected an identity only where gateway.camera.by is not 'user'",
+        ),
+        (
+            "[gateway.camera.names]\nnorth = 'CAM1'",
+            "gateway.camera.names.north: expected a camera such as CAM01, got CAM1",
+        ),
     ],
 )
 def test_a_wrong_key_is_named_with_its_place(tmp_path, text, expected):
     assert expected in fault(tmp_path, text)
+
+
+def test_a_keyword_is_known_however_it_is_written(tmp_path):
+    path = tmp_path / "neosted.toml"
+    path.write_text("[gateway.camera]\nby = 'header'\nkeyword = 'instrume'")
+
+    assert load_config(path).gateway.camera.settings().keyword == "INSTRUME"
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -17,6 +17,7 @@ CONFIG = """
 [gateway]
 port = 0
 users = "users"
+max_age = 1.5
 [gateway.camera]
 by = "folder"
 [gateway.limits]
@@ -48,7 +49,9 @@ class Plant:
         first = ArchiveProcess(self.root)
         first.stop()
         self.port, self.password = first.port, first.password
-        (folder / "users").write_text(f"anybody:{hash_password(PASSWORD)}\n")
+        users = folder / "users"
+        users.touch(0o600)
+        users.write_text(f"anybody:{hash_password(PASSWORD)}\n")
         secret = folder / "archive-password"
         secret.touch(0o600)
         secret.write_text(first.password)
@@ -98,7 +101,8 @@ def test_what_operators_see_and_can_do(plant):
     assert plant.get("PendingSize_RBV") == pytest.approx(len(frame) / 1024**2)
     assert plant.wait("PendingAge_RBV", lambda age: age > 0.5) < 60
     assert plant.get("CAM01LastFile_RBV") == "north/night/a.fits"
-    assert plant.wait("CAM01Age_RBV", lambda age: age > 0.5) < 60
+    assert plant.wait("CAM01Age_RBV", lambda age: 0.5 < age < 60).severity == 0
+    assert plant.wait("CAM01Age_RBV", lambda age: age.severity == MAJOR) > 1.5
     assert plant.get("CAM02LastFile_RBV") == ""
     assert plant.get("Watermark_RBV") == pytest.approx(0.001)
     assert plant.get("FreeSpace_RBV") > 0.001

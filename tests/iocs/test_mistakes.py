@@ -53,6 +53,12 @@ def test_a_wrong_option_is_named(tmp_path, arguments, word):
     expect_one_line(run(*arguments, cwd=tmp_path), word)
 
 
+def test_simulated_cameras_that_cannot_log_in_are_named(tmp_path):
+    words = config(tmp_path, "[gateway.tls]\ncertificate = 'gateway.pem'\nrequired = true\n")
+
+    expect_one_line(run(*words, cwd=tmp_path), "--simulate", "gateway.tls.required")
+
+
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
     (tmp_path / "file").write_text("")
 

@@ -7,7 +7,6 @@ file counts as released when it is announced.
 import argparse
 import asyncio
 import logging
-import logging.handlers
 import os
 import signal
 import sys
@@ -19,9 +18,7 @@ from tosip.errors import ConfigurationError, TosipError
 from tosip.gateway.config import load_config
 from tosip.gateway.gateway import Gateway
 from tosip.gateway.settings import GatewaySettings
-
-LOG_BYTES = 10 * 1024**2
-LOGS_KEPT = 5
+from tosip.logs import FORMAT, log_file
 
 logger = logging.getLogger("tosip.gateway")
 
@@ -60,18 +57,12 @@ def _start_log(file: Path | None, *, verbose: bool) -> None:
     handler: logging.Handler = logging.StreamHandler()
     if file is not None:
         try:
-            handler = logging.handlers.RotatingFileHandler(
-                file,
-                maxBytes=LOG_BYTES,
-                backupCount=LOGS_KEPT,
-                encoding="utf-8",
-                errors="backslashreplace",
-            )
+            handler = log_file(file)
         except OSError as error:
             raise ConfigurationError(
                 f"--log: expected a file to write to, got {file} ({error.strerror})"
             ) from None
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(FORMAT)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("aioftp").setLevel(logging.DEBUG if verbose else logging.WARNING)
     logging.getLogger("tosip").setLevel(logging.DEBUG if verbose else logging.INFO)

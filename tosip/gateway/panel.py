@@ -21,9 +21,13 @@ _AGE = Alarm(high=600, hihi=3600)
 _ANY = Alarm(hihi=1)
 
 
-def gateway_items(cameras: Iterable[str]) -> tuple[Item[Gateway], ...]:
-    """List all items of a gateway; `cameras` are as `StoredFile.camera` names them."""
-    each = (item for camera in cameras for item in _camera_items(camera))
+def gateway_items(cameras: Iterable[str], max_age: float = 0.0) -> tuple[Item[Gateway], ...]:
+    """List all items of a gateway; `cameras` are as `StoredFile.camera` names them.
+
+    A camera without a file for `max_age` seconds is in alarm; never if that is 0.
+    """
+    alarm = Alarm(hihi=max_age) if max_age > 0 else None
+    each = (item for camera in cameras for item in _camera_items(camera, alarm))
     return (*_UPLOADS, *_ARCHIVE, *_DEAD_LETTERS, *_DISK, *each)
 
 
@@ -51,7 +55,7 @@ async def _do(act: Callable[[Collection[str]], Awaitable[list[StoredFile]]], ids
         raise ValueError(f"expected the id of a dead letter, got {' '.join(sorted(unknown))}")
 
 
-def _camera_items(camera: str) -> tuple[Item[Gateway], ...]:
+def _camera_items(camera: str, alarm: Alarm | None) -> tuple[Item[Gateway], ...]:
     pv = pascal_case(camera)
     return (
         Item(
@@ -61,7 +65,12 @@ def _camera_items(camera: str) -> tuple[Item[Gateway], ...]:
             group="Cameras",
         ),
         _figure(
-            f"{pv}Age", f"Time since a file of {camera}", "s", lambda g: _age(g, camera), "Cameras"
+            f"{pv}Age",
+            f"Time since a file of {camera}",
+            "s",
+            lambda g: _age(g, camera),
+            "Cameras",
+            alarm,
         ),
     )
 

@@ -6,9 +6,10 @@ Passwords stand in files of their own.
 
 import re
 from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from tosip.configuration import FilePath, Section, expect_file, expect_secret, read_password
 from tosip.gateway.settings import (
@@ -25,6 +26,8 @@ from tosip.gateway.users import Users
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 DAY = 86400.0
 
+Finite = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Name = Annotated[str, Field(min_length=1)]
 
@@ -39,8 +42,10 @@ class TlsConfig(Section):
 
     def settings(self) -> TlsSettings:
         """Return them as the gateway knows them; ConfigurationError if a file is not there."""
-        expect_file("tls.certificate", self.certificate)
-        if self.key is not None:
+        if self.key is None:  # then it is in the same file
+            expect_secret("tls.certificate", self.certificate)
+        else:
+            expect_file("tls.certificate", self.certificate)
             expect_secret("tls.key", self.key)
         return TlsSettings(**self.model_dump())
 
@@ -69,7 +74,13 @@ class UsersConfig(Section):
 
     def load(self) -> Users:
         """Read the file; ConfigurationError tells what is wrong with it."""
-        return Users.load(self.file)
+        return load_users("users.file", self.file)
+
+
+def load_users(key: str, file: Path) -> Users:
+    """Read the file of users that `key` names; ConfigurationError tells what is wrong with it."""
+    expect_secret(key, file)
+    return Users.load(file)
 
 
 class LimitsConfig(Section):
@@ -79,16 +90,16 @@ class LimitsConfig(Section):
     strangers: int = Field(Limits.strangers, ge=1)
     per_address: int = Field(Limits.per_address, ge=1)
     per_user: int = Field(Limits.per_user, ge=1)
-    least_free_gib: float = Field(Limits.free_space / GIB, ge=0)
-    login_timeout: float = Field(Limits.login_timeout, gt=0)
-    idle_timeout: float = Field(Limits.idle_timeout, gt=0)
-    stall_timeout: float = Field(Limits.stall_timeout, gt=0)
-    connect_timeout: float = Field(Limits.connect_timeout, gt=0)
-    least_rate_kib: float = Field(Limits.least_rate / KIB, ge=0)
+    least_free_gib: Finite = Limits.free_space / GIB
+    login_timeout: Seconds = Limits.login_timeout
+    idle_timeout: Seconds = Limits.idle_timeout
+    stall_timeout: Seconds = Limits.stall_timeout
+    connect_timeout: Seconds = Limits.connect_timeout
+    least_rate_kib: Finite = Limits.least_rate / KIB
     bad_passwords: int = Field(Limits.bad_passwords, ge=1)
-    bad_password_delay: float = Field(Limits.bad_password_delay, ge=0)
-    line_kib: float = Field(Limits.line / KIB, ge=0.25)
-    memory_mib: float = Field(GatewaySettings.memory / MIB, ge=0)
+    bad_password_delay: Finite = Limits.bad_password_delay
+    line_kib: float = Field(Limits.line / KIB, ge=0.25, allow_inf_nan=False)
+    memory_mib: Finite = GatewaySettings.memory / MIB
 
     def limits(self) -> Limits:
         """Return them as the gateway knows them."""
@@ -119,7 +130,7 @@ class CameraConfig(Section):
 
     by: Literal["user", "folder", "name", "header"] = CameraSettings.by
     pattern: str = CameraSettings.pattern
-    keyword: str = CameraSettings.keyword
+    keyword: Annotated[str, StringConstraints(to_upper=True)] = CameraSettings.keyword
     names: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -144,11 +155,11 @@ class KeepingConfig(Section):
     """How much the spool keeps of what it need not keep; see `settings.Keeping`."""
 
     delivered_days: float = Field(Keeping.delivered_age / DAY, ge=0)
-    delivered_gib: float = Field(Keeping.delivered_bytes / GIB, ge=0)
+    delivered_gib: Finite = Keeping.delivered_bytes / GIB
     quarantine_days: float = Field(Keeping.quarantine_age / DAY, ge=0)
-    quarantine_gib: float = Field(Keeping.quarantine_bytes / GIB, ge=0)
+    quarantine_gib: Finite = Keeping.quarantine_bytes / GIB
     partial_days: float = Field(Keeping.partial_age / DAY, ge=0)
-    partial_gib: float = Field(Keeping.partial_bytes / GIB, ge=0)
+    partial_gib: Finite = Keeping.partial_bytes / GIB
     history_days: float = Field(Keeping.history / DAY, ge=0)
 
     def keeping(self) -> Keeping:
@@ -175,10 +186,10 @@ class ForwardingConfig(Section):
 
     folder: str = ArchiveSettings.folder
     workers: int = Field(ArchiveSettings.workers, ge=1, le=64)
-    timeout: float = Field(ArchiveSettings.timeout, gt=0)
-    first_delay: float = Field(ArchiveSettings.first_delay, gt=0)
-    longest_delay: float = Field(ArchiveSettings.longest_delay, gt=0)
-    check_interval: float = Field(ArchiveSettings.check_interval, gt=0)
+    timeout: Seconds = ArchiveSettings.timeout
+    first_delay: Seconds = ArchiveSettings.first_delay
+    longest_delay: Seconds = ArchiveSettings.longest_delay
+    check_interval: Seconds = ArchiveSettings.check_interval
     refusals: int = Field(ArchiveSettings.refusals, ge=1)
     tls: Literal["none", "explicit", "implicit"] = ArchiveSettings.tls
     authorities: FilePath | None = None

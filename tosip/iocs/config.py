@@ -142,6 +142,20 @@ class NeostedConfig(Section):
             raise ValueError("cameras: expected at least one")
         return self
 
+    @model_validator(mode="after")
+    def _files_have_cameras(self) -> "NeostedConfig":
+        rule = self.gateway.camera
+        if rule.by == "user" and any(camera.identity for camera in self.cameras):
+            raise ValueError(
+                "cameras: expected an identity only where gateway.camera.by is not 'user'"
+            )
+        ports = {camera.port for camera in self.cameras}
+        for name, port in rule.names.items():
+            if port not in ports:
+                place, example = f"gateway.camera.names.{name}", min(ports)
+                raise ValueError(f"{place}: expected a camera such as {example}, got {port}")
+        return self
+
 
 def load_config(path: Path | None) -> NeostedConfig:
     """Read a configuration file, or take the defaults; ConfigurationError names key and place."""

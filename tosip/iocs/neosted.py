@@ -6,7 +6,6 @@ Prints `TOSIP ready: ...` when it serves and runs until SIGTERM or SIGINT.
 import argparse
 import asyncio
 import logging
-import logging.handlers
 import re
 import signal
 import sys
@@ -32,12 +31,11 @@ from tosip.iocs.system import (
     simulated_cameras,
 )
 from tosip.iocs.view import shown
+from tosip.logs import log_file
 
 if TYPE_CHECKING:
     from tosip.records.ioc import Ioc
 
-LOG_BYTES = 10 * 1024**2
-LOGS_KEPT = 5
 
 log = logging.getLogger("tosip")
 
@@ -98,6 +96,10 @@ def _configured(options: argparse.Namespace) -> NeostedConfig:
                 f"--cameras: expected 1 to {len(config.cameras)}, got {options.cameras}"
             )
         changes["cameras"] = config.cameras[: options.cameras]
+    if options.simulate and config.gateway.tls is not None and config.gateway.tls.required:
+        raise ConfigurationError(
+            "--simulate: expected gateway.tls.required = false: the simulated cameras have no TLS"
+        )
     return config.model_copy(update=changes)
 
 
@@ -119,13 +121,12 @@ def _log_folder(var: Path) -> Path:
 
 
 def _start_log(var: Path) -> None:
-    file = logging.handlers.RotatingFileHandler(
-        _log_folder(var) / "tosip.log", maxBytes=LOG_BYTES, backupCount=LOGS_KEPT
-    )
-    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    file = log_file(_log_folder(var) / "tosip.log")
     terminal = logging.StreamHandler()
     terminal.setLevel(logging.WARNING)
     logging.basicConfig(level=logging.INFO, handlers=[file, terminal], force=True)
+    # Two lines for each connection, also of strangers, who could rotate everything else away.
+    logging.getLogger("aioftp").setLevel(logging.WARNING)
 
 
 async def _run(config: NeostedConfig, options: argparse.Namespace) -> int:
@@ -187,7 +188,8 @@ async def _serve(system: System, options: argparse.Namespace) -> "Ioc":
     for plugin in system.plugins.values():
         described = with_alarms(plugin.description, system.settings_of(plugin).alarms)
         ioc.add_plugin(plugin.name, plugin, described)
-    items = gateway_items(driver.name for driver in system.drivers.values())
+    ports = (driver.name for driver in system.drivers.values())
+    items = gateway_items(ports, system.config.gateway.max_age)
     changed = ioc.add_part(GATEWAY, system.gateway, items, "FTP gateway")
     system.gateway.on_change = lambda _counters: changed()
     await asyncio.sleep(0)  # the process of the images starts meanwhile

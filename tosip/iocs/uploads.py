@@ -26,6 +26,7 @@ from tosip.gateway.sections import (
     ListenConfig,
     Name,
     PolicyConfig,
+    load_users,
 )
 from tosip.gateway.settings import ArchiveSettings, GatewaySettings
 from tosip.gateway.users import Users, hash_password
@@ -33,9 +34,13 @@ from tosip.iocs.children import Child
 
 
 class UploadsConfig(ListenConfig):
-    """Where cameras upload, who may (a file of `tosip gateway passwd`), and all the limits."""
+    """Where cameras upload, who may (a file of `tosip gateway passwd`), and all the limits.
+
+    A camera that has sent no file for `max_age` seconds is in MAJOR alarm; never if that is 0.
+    """
 
     users: FilePath | None = None
+    max_age: float = Field(0.0, ge=0)
     limits: LimitsConfig = LimitsConfig()
     policy: PolicyConfig = PolicyConfig()
     camera: CameraConfig = CameraConfig()
@@ -97,7 +102,7 @@ def known_users(
 ) -> tuple[Users, dict[str, str]]:
     """Load who may upload; without a file, simulated cameras get passwords of the hour."""
     if file is not None:
-        return Users.load(file), {}
+        return load_users("gateway.users", file), {}
     if not simulate:
         raise ConfigurationError(
             "gateway.users: expected a file with the users that may upload, got none "

@@ -52,7 +52,9 @@ class Running:
 @pytest.fixture
 def folder(tmp_path):
     """Users, archive password, key and certificates; a configuration whose archive is away."""
-    (tmp_path / "users").write_text(f"cam01:{hash_password(PASSWORD, cost=2)}\n")
+    users = tmp_path / "users"
+    users.write_text(f"cam01:{hash_password(PASSWORD, cost=2)}\n")
+    users.chmod(0o600)
     for name in ("archive-password", "gateway.key"):
         (tmp_path / name).write_text(f"{ARCHIVE_PASSWORD}\n")
         (tmp_path / name).chmod(0o600)

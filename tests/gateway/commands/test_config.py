@@ -224,7 +224,7 @@ def test_what_the_example_shows_in_comments_is_right_too(folder):
         ("[listen]\nport = 70000", "listen.port: expected less than or equal to 65535, got 70000"),
         ("[listen]\nport = 'ftp'", "listen.port: expected a valid integer"),
         ("[listen]\nhosts = []", "listen.hosts: "),
-        ("[listen]\nhosts = '::'", "listen.hosts: expected a valid tuple, got '::'"),
+        ("[listen]\nhosts = '::'", "listen.hosts: expected a list, got '::'"),
         ("[listen]\npassive_ports = [9, 8]", "listen: passive_ports: expected first <= last"),
         ("[listen]\npassive_address = 'me'", "listen.passive_address: "),
         ("[listen.tls]\nkey = 'gateway.key'", "listen.tls.certificate: expected a value, got none"),
@@ -274,10 +274,11 @@ def test_an_unusable_password_file_is_refused(folder, content, expected):
 
 
 @pytest.mark.parametrize(
-    ("mode", "warned"), [(0o600, []), (0o640, []), (0o644, ["archive.password_file", "tls.key"])]
+    ("mode", "warned"),
+    [(0o600, []), (0o640, []), (0o644, ["archive.password_file", "tls.key", "users.file"])],
 )
 def test_secrets_that_everybody_can_read_are_warned_about(folder, caplog, mode, warned):
-    for name in ("archive-password", "gateway.key"):
+    for name in ("archive-password", "gateway.key", "users"):
         (folder / name).chmod(mode)
     tls = "[listen.tls]\ncertificate = 'gateway.pem'\nkey = 'gateway.key'"
 
@@ -287,6 +288,13 @@ def test_secrets_that_everybody_can_read_are_warned_about(folder, caplog, mode, 
     told = [record.getMessage() for record in caplog.records]
     assert sorted(line.partition(": expected a file that others")[0] for line in told) == warned
     assert "batt3ry" not in "".join(told)
+
+
+def test_a_certificate_with_its_key_is_a_secret_too(folder, caplog):
+    (folder / "gateway.pem").chmod(0o644)
+    read(folder, GIVEN + "[listen.tls]\ncertificate = 'gateway.pem'").settings()
+
+    assert any("tls.certificate: expected a file that others" in line for line in caplog.messages)
 
 
 def test_a_password_in_the_file_itself_is_refused_and_not_repeated(folder):
