@@ -49,7 +49,7 @@ class Crew:
         while not self._stop.is_set():
             try:
                 camera = camera or self._plant.camera(number + 1)
-                self._one(camera, dice)
+                self._one(number + 1, camera, dice)
             except (*Gone, Refused):
                 if camera is not None:
                     camera.close()
@@ -58,7 +58,7 @@ class Crew:
         if camera is not None:
             camera.close()
 
-    def _one(self, camera: Camera, dice: random.Random) -> None:
+    def _one(self, number: int, camera: Camera, dice: random.Random) -> None:
         way = dice.choices(list(WAYS), [weight for weight, _ in WAYS.values()])[0]
         # Some share a name: the bytes tell them apart.
         name = f"shared{dice.randrange(3)}.fits" if dice.random() < 0.1 else ""
@@ -69,15 +69,17 @@ class Crew:
             WAYS[way][1](camera, name, data, dice)
         except Gone:
             renames = way == "temporary name" and dice.random() < 0.7
-            self._send_again(name, data, dice, _renamed if renames else _plain)
+            self._send_again(number, name, data, dice, _renamed if renames else _plain)
             raise
 
-    def _send_again(self, name: str, data: bytes, dice: random.Random, way: Way) -> None:
+    def _send_again(
+        self, number: int, name: str, data: bytes, dice: random.Random, way: Way
+    ) -> None:
         """Do what a careful camera does: send until there is a 226."""
         for _ in range(RESENDS if dice.random() < 0.7 else 0):
             self._stop.wait(PAUSE * 5)
             try:
-                with self._plant.camera() as camera:
+                with self._plant.camera(number) as camera:
                     self.did["again"] += 1
                     way(camera, name, data, dice)
                     return

@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import signal
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +75,26 @@ def abandon(spool: Spool) -> None:
     with contextlib.suppress(PowerFailure, OSError):
         spool.close()
         return
-    spool._journal.close()
     with contextlib.suppress(OSError):
-        os.close(spool._lock)
+        crash(spool)
+
+
+def crash(spool: Spool) -> None:
+    """End it in the midst of all, as SIGKILL does."""
+    spool._journal.close()
+    os.close(spool._lock)
+
+
+def killed_after(life: Callable[[], object]) -> None:
+    """Live in a process of its own, which is killed at the end."""
+    child = os.fork()
+    if child == 0:
+        try:
+            life()
+            os.kill(os.getpid(), signal.SIGKILL)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 
 def memory_folder() -> tempfile.TemporaryDirectory[str]:

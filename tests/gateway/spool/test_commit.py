@@ -12,7 +12,7 @@ import pytest
 
 from tests.gateway.spool.disks import RecordingDisk
 from tests.gateway.spool.helpers import begun, bytes_of, deliver, described, listed, put
-from tosip.gateway.spool import disk, journal, schema
+from tosip.gateway.spool import commit, disk, journal, schema
 from tosip.gateway.spool import partial as partials
 from tosip.gateway.spool.ids import Ids
 from tosip.gateway.spool.stored import Entry, State, Totals
@@ -190,7 +190,7 @@ def test_ids_are_not_confused_by_strange_names():
 
 def test_same_name_and_bytes_is_a_duplicate(spool, folder):
     first = put(spool, "x.fits", b"bytes")
-    second = put(spool, "x.fits", b"bytes", user="cam02")
+    second = put(spool, "x.fits", b"bytes")
     assert second.state == State.DUPLICATE
     assert second.file.id != first.file.id
     assert listed(folder / "files") == {first.file.id, f"{first.file.id}.json"}
@@ -200,9 +200,28 @@ def test_same_name_and_bytes_is_a_duplicate(spool, folder):
     assert spool.reconcile() == [first]
 
 
-def test_same_bytes_under_another_name_are_no_duplicate(spool):
-    put(spool, "x.fits", b"bytes")
-    assert put(spool, "y.fits", b"bytes").state == State.PENDING
+@pytest.mark.parametrize(
+    "other", [{"name": "y.fits"}, {"data": b"other"}, {"user": "cam02"}, {"camera": "guider"}]
+)
+def test_what_differs_in_one_of_these_is_no_duplicate(spool, other):
+    upload: dict[str, Any] = {"name": "x.fits", "data": b"bytes"}
+    put(spool, **upload)
+    assert put(spool, **(upload | other)).state == State.PENDING
+    assert put(spool, **upload).state == State.DUPLICATE
+
+
+def test_files_under_temporary_names_are_no_duplicates_and_stand_for_none(spool):
+    """Each of them may get a name of its own."""
+    first, second = (put(spool, "x.tmp", b"bytes", held=True) for _ in range(2))
+    assert first.state == second.state == State.HELD
+    assert put(spool, "x.tmp", b"bytes").state == State.PENDING
+    assert put(spool, "x.tmp", b"bytes", held=True).state == State.HELD
+    spool.rename("cam01", "x.tmp", "1.fits", False)
+    spool.rename("cam01", "x.tmp", "2.fits", False)
+    assert spool.rename("cam01", "x.tmp", "2.fits", False).state == State.DUPLICATE
+    assert sorted(bytes_of(spool)) == ["1.fits", "2.fits", "x.tmp"]
+    assert (spool.totals.acknowledged, spool.totals.pending) == (4, 3)
+    assert spool.totals.balanced
 
 
 def test_a_commit_costs_the_same_however_many_files_have_the_same_bytes(spool, monkeypatch):
@@ -217,16 +236,16 @@ def test_a_commit_costs_the_same_however_many_files_have_the_same_bytes(spool, m
         put(spool, f"{number}.fits", b"bytes")
 
     assert put(spool, "0.fits", b"bytes").state == State.DUPLICATE
-    assert len(looked_at) == 1
+    assert len(looked_at) == 2  # the same one, before and after its copy was read
 
 
-@pytest.mark.parametrize("state", [State.HELD, State.PENDING, State.RENAMING, State.DELIVERED])
+@pytest.mark.parametrize("state", [State.PENDING, State.RENAMING, State.DELIVERED])
 def test_duplicate_is_known_after_a_restart(opened, folder, state):
     spool = opened(folder)
-    entry = put(spool, "x.fits", b"bytes", held=state == State.HELD)
+    entry = put(spool, "x.fits", b"bytes")
     if state == State.DELIVERED:
         deliver(spool, entry)
-    elif state != State.HELD:
+    else:
         spool.mark(entry.file.id, state)
     spool.close()
     assert put(opened(folder), "x.fits", b"bytes").state == State.DUPLICATE
@@ -248,10 +267,57 @@ def test_file_whose_copy_is_gone_stands_for_no_other(spool):
     assert again.file.path.read_bytes() == b"bytes"
 
 
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[1] ^= 1
+    path.write_bytes(content)
+
+
+def test_file_whose_copy_is_damaged_stands_for_no_other(spool, caplog):
+    flip_a_bit(put(spool, "x.fits", b"bytes").file.path)
+    again = put(spool, "x.fits", b"bytes")
+    assert again.state == State.PENDING
+    assert again.file.path.read_bytes() == b"bytes"
+    assert "(x.fits) stands for no other: it is damaged" in caplog.text
+    held = put(spool, "x.tmp", b"bytes", held=True)
+    flip_a_bit(again.file.path)
+    assert spool.rename("cam01", "x.tmp", "x.fits", False).state == State.PENDING
+    assert held.file.path.read_bytes() == b"bytes"
+
+
+def test_delivered_file_stands_for_others_though_its_copy_is_damaged(spool):
+    entry = put(spool, "x.fits", b"bytes")
+    spool.mark(entry.file.id, State.DELIVERED)
+    flip_a_bit(entry.file.path)
+    assert put(spool, "x.fits", b"bytes").state == State.DUPLICATE
+
+
+def test_nobody_waits_while_the_copy_of_an_equal_file_is_read(spool, monkeypatch):
+    busy: list[bool] = []
+
+    def read(path: Path) -> str:
+        busy.append(spool._journal._lock.locked())
+        return disk.digest_of(path)
+
+    monkeypatch.setattr(commit, "digest_of", read)
+    put(spool, "x.fits", b"bytes")
+    assert put(spool, "x.fits", b"bytes").state == State.DUPLICATE
+    assert busy == [False]
+
+
+def test_equal_uploads_in_one_group_are_duplicates(spool):
+    """None of them was there to be looked at before."""
+    with ThreadPoolExecutor(8) as pool:
+        entries = list(pool.map(lambda _: put(spool, "x.fits", b"bytes"), range(16)))
+    states = [entry.state for entry in entries]
+    assert states.count(State.PENDING) == 1
+    assert states.count(State.DUPLICATE) == 15
+
+
 def test_log_tells_of_each_file_once(spool, caplog):
     with caplog.at_level(logging.INFO, "tosip.gateway.files"):
         entry = put(spool, "x.fits", b"bytes", camera="guider")
-        put(spool, "x.fits", b"bytes")
+        put(spool, "x.fits", b"bytes", camera="guider")
         put(spool, "x.tmp", b"bytes", held=True)
         spool.rename("cam01", "x.tmp", "y.fits", False)
     steps = [record.__dict__["step"] for record in caplog.records]

@@ -1,11 +1,14 @@
 """From pending to delivered, or to a dead letter and what a person decides."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.gateway.spool.disks import RecordingDisk
 from tests.gateway.spool.helpers import deliver, listed, put
 from tosip.gateway.settings import Keeping
-from tosip.gateway.spool.stored import State, Totals
+from tosip.gateway.spool.stored import Entry, State, StoredFile, Totals
+from tosip.gateway.spool.tally import SPARE, Waiting
 
 
 def test_copy_goes_when_it_is_delivered_and_released(spool, folder):
@@ -94,6 +97,50 @@ def test_held_too_long_is_delivered_under_the_name_that_it_has(opened, folder):
     (entry,) = spool.overdue(60.0)
     assert (entry.file, entry.state) == (old.file, State.PENDING)
     assert spool.overdue(60.0) == []
+
+
+def test_equal_files_under_one_temporary_name_are_both_delivered(spool):
+    held = [put(spool, "x.tmp", b"1", held=True) for _ in range(2)]
+    assert [entry.file for entry in spool.overdue(0.0)] == [entry.file for entry in held]
+    for entry in held:
+        deliver(spool, entry)
+    assert spool.totals == Totals(2, delivered=2, bytes_acknowledged=2, bytes_delivered=2)
+
+
+@pytest.mark.parametrize("step", [-61.0, -3600.0])
+def test_held_file_is_overdue_though_the_clock_was_set_back(opened, folder, step):
+    disk = RecordingDisk()
+    spool = opened(folder, disk=disk)
+    put(spool, "x.tmp", b"1", held=True)
+    disk.clock = -0.1
+    assert spool.overdue(60.0) == []
+    disk.clock = step
+    assert [entry.file.name for entry in spool.overdue(60.0)] == ["x.tmp"]
+
+
+def test_newest_dead_letters_are_told_without_reading_all(spool):
+    for number in range(5):
+        spool.mark(put(spool, f"{number}.fits", b"%d" % number).file.id, State.DEAD)
+    names = [f"{number}.fits" for number in range(5)]
+    for most, expected in ((-1, names), (0, []), (2, names[3:]), (9, names)):
+        assert [entry.file.name for entry in spool.dead(most)] == expected
+
+
+def waiting_file(number: int, state: State) -> Entry:
+    file = StoredFile(f"{number:06}", "x", "cam01", Path("x"), 1, "", float(number))
+    return Entry(file, state)
+
+
+def test_one_file_that_waits_for_ever_does_not_keep_what_came_later():
+    waiting = Waiting()
+    waiting.update([waiting_file(0, State.PENDING)])
+    for number in range(1, 20000):
+        waiting.update([waiting_file(number, State.PENDING)])
+        waiting.update([waiting_file(number, State.DELIVERED)])
+        assert waiting.oldest() == 0.0
+    assert len(waiting._heap) < 2 * SPARE
+    waiting.update([waiting_file(7, State.PENDING), waiting_file(0, State.DELIVERED)])
+    assert waiting.oldest() == 7.0
 
 
 def test_release_does_not_wait_for_the_disk_unless_it_must(opened, folder):

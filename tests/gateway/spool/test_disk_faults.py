@@ -1,5 +1,6 @@
 """A disk that fails at any step: an OSError, nothing lost, nothing made up, and it goes on."""
 
+import dataclasses
 import errno
 import os
 import shutil
@@ -18,14 +19,20 @@ from tests.gateway.spool.helpers import (
     described,
     descriptors,
     interrupt,
+    killed_after,
     listed,
     put,
 )
+from tosip.errors import ConfigurationError
 from tosip.gateway.settings import Keeping
 from tosip.gateway.spool import partial as partials
 from tosip.gateway.spool import reserve
+from tosip.gateway.spool.layout import Layout
+from tosip.gateway.spool.partial import Partial
+from tosip.gateway.spool.reserve import Reserve
 from tosip.gateway.spool.spool import Spool
 from tosip.gateway.spool.stored import State
+from tosip.gateway.spool.view import SpoolView
 
 BYTES = bytes(range(256)) * 40
 KEPT = {"kept.fits": b"kept for ever", "held.tmp": b"held"}
@@ -299,3 +306,197 @@ def test_disk_that_is_really_full_is_drained(small_disk, monkeypatch):
         assert again.dead() == []
     finally:
         again.close()
+
+
+def write_all_there_is_room_for(partial: Partial) -> None:
+    size = 1 << 20
+    while size:
+        try:
+            partial.write(bytes(size))
+        except OSError:
+            size //= 2
+
+
+def fill_up(disk: Path) -> None:
+    """Leave no room at all, as other programs may."""
+    with (disk / "others").open("ab", buffering=0) as file:
+        size = 1 << 20
+        while size:
+            try:
+                file.write(bytes(size))
+            except OSError:
+                size //= 2
+    assert shutil.disk_usage(disk).free == 0
+
+
+def _new_upload(spool: Spool) -> Partial:
+    return spool.begin()
+
+
+def _resumed_upload(spool: Spool) -> Partial:
+    interrupt(spool, "cut.fits", b"interrupted")
+    return spool.resume("cam01", "cut.fits", len(b"interrupted"))
+
+
+@pytest.mark.parametrize("begin", [_new_upload, _resumed_upload])
+def test_uploads_that_fill_the_disk_do_not_keep_a_gateway_from_starting(
+    small_disk, monkeypatch, begin
+):
+    monkeypatch.setattr(reserve, "PLENTY", reserve.SIZE)
+    folder = small_disk / "spool"
+
+    def upload() -> None:
+        spool = Spool(folder)
+        put(spool, "x.fits", BYTES)
+        write_all_there_is_room_for(begin(spool))
+
+    killed_after(upload)
+    assert shutil.disk_usage(small_disk).free == 0
+    again = Spool(folder)
+    try:
+        assert bytes_of(again) == {"x.fits": BYTES}
+        put(again, "y.fits", BYTES)
+        assert (folder / "reserve").exists()
+    finally:
+        again.close()
+
+
+@pytest.fixture(params=["killed", "closed"])
+def filled(small_disk: Path, monkeypatch: pytest.MonkeyPatch, request) -> Path:
+    """The folder of a spool whose gateway has ended, and whose disk others have filled since."""
+    monkeypatch.setattr(reserve, "PLENTY", reserve.SIZE)
+
+    def upload() -> None:
+        spool = Spool(small_disk / "spool")
+        put(spool, "x.fits", BYTES)
+        if request.param == "closed":
+            spool.close()
+
+    killed_after(upload)
+    fill_up(small_disk)
+    return small_disk / "spool"
+
+
+def test_gateway_starts_on_a_full_disk_by_its_reserve(filled):
+    spool = Spool(filled)
+    try:
+        assert bytes_of(spool) == {"x.fits": BYTES}
+        assert not (filled / "reserve").exists()
+        (entry,) = spool.reconcile()
+        deliver(spool, entry)
+        spool.settle()
+        assert listed(filled / "files") == set()
+    finally:
+        spool.close()
+
+
+def test_start_that_fails_on_a_full_disk_says_so(filled):
+    (filled / "reserve").unlink()
+    fill_up(filled.parent)
+    with pytest.raises(ConfigurationError, match=f"expected room on its disk, got {filled} "):
+        Spool(filled)
+    (filled.parent / "others").unlink()
+    again = Spool(filled)
+    assert bytes_of(again) == {"x.fits": BYTES}
+    again.close()
+
+
+def dead_letters(folder: Path, count: int) -> Spool:
+    spool = Spool(folder)
+    for number in range(count):
+        entry = put(spool, f"{number}.fits", b"%d" % number)
+        spool.mark(entry.file.id, State.DEAD, reason="553 no")
+        spool.release(entry.file.id)
+    put(spool, "held.tmp", b"held", held=True)
+    return spool
+
+
+@pytest.mark.parametrize(
+    "action", [lambda spool: spool.retry(None), lambda spool: spool.overdue(0.0)]
+)
+def test_reserve_is_there_for_what_people_and_rounds_do(small_disk, monkeypatch, action):
+    monkeypatch.setattr(reserve, "PLENTY", reserve.SIZE)
+    spool = dead_letters(small_disk / "spool", 20)
+    try:
+        fill_up(small_disk)
+        while (small_disk / "spool" / "reserve").exists():
+            assert action(spool)
+            put_back(spool)
+        assert spool.totals.balanced
+    finally:
+        spool.close()
+
+
+def put_back(spool: Spool) -> None:
+    """Make dead letters and held files again of what was retried or overdue."""
+    with spool._journal.change() as change:
+        for entry in change.entries("state=?", State.PENDING):
+            state = State.HELD if entry.file.name == "held.tmp" else State.DEAD
+            change.replace(entry, dataclasses.replace(entry, state=state, reason="553 no"))
+
+
+def test_command_can_write_its_request_on_a_full_disk(small_disk, monkeypatch):
+    monkeypatch.setattr(reserve, "PLENTY", reserve.SIZE)
+    folder = small_disk / "spool"
+    spool = dead_letters(folder, 1)
+    try:
+        fill_up(small_disk)
+        ids = [f"{number:060}" for number in range(3000)]
+        with pytest.raises(OSError, match="full"):
+            SpoolView(folder).ask("discard", ids)
+        spool.settle()
+        SpoolView(folder).ask("discard", ids)
+        assert len(spool.take_requests()) == 1
+    finally:
+        spool.close()
+
+
+def test_reserve_is_kept_while_no_person_is_needed(small_disk, monkeypatch):
+    monkeypatch.setattr(reserve, "PLENTY", reserve.SIZE)
+    folder = small_disk / "spool"
+    spool = dead_letters(folder, 0)
+    try:
+        fill_up(small_disk)
+        spool.settle()
+        assert (folder / "reserve").exists()
+    finally:
+        spool.close()
+
+
+class CrampedDisk(FailingDisk):
+    """Has as much room as it is told."""
+
+    room = 1 << 30
+
+    def free_space(self, folder: Path) -> int:
+        return self.room
+
+
+@pytest.mark.parametrize(
+    ("code", "room", "spent"),
+    [
+        (errno.ENOSPC, 1 << 30, True),
+        (errno.EIO, 0, True),
+        (errno.EIO, 1 << 30, False),
+        (errno.EACCES, 0, False),
+    ],
+)
+def test_reserve_is_spent_on_errors_of_a_full_disk_only(tmp_path, code, room, spent):
+    disk, layout = CrampedDisk(), Layout(tmp_path)
+    space = Reserve(layout, disk)
+    space.fill()
+    disk.room = room
+    tries: list[int] = []
+
+    def work() -> None:
+        tries.append(1)
+        if layout.reserve.exists():
+            raise OSError(code, "no")
+
+    if spent:
+        space.spend(work)
+    else:
+        with pytest.raises(OSError, match="no"):
+            space.spend(work)
+    assert layout.reserve.exists() == (not spent)
+    assert len(tries) == 1 + spent

@@ -22,7 +22,9 @@ def test_spool_is_free_after_it_was_closed(opened, folder):
 
 def test_spool_is_free_after_a_failed_start(opened, folder):
     (folder / "journal.sqlite").mkdir(parents=True)
-    with pytest.raises(ConfigurationError, match=r"expected an SQLite database, got .*journal"):
+    with pytest.raises(
+        ConfigurationError, match=r"folder to work in, got .*journal: unable to open"
+    ):
         Spool(folder)
     (folder / "journal.sqlite").rmdir()
     opened(folder)

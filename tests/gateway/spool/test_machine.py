@@ -24,7 +24,7 @@ from tosip.gateway.spool.stored import State
 from tosip.gateway.spool.tally import COUNTERS, WAITING
 
 FINAL = (State.DELIVERED, State.DUPLICATE, State.DISCARDED)
-STANDING = (*WAITING, State.DELIVERED)
+STANDING = (State.PENDING, State.RENAMING, State.DELIVERED)
 NAMES = st.sampled_from(["a", "b", "c"])
 DATA = st.sampled_from([b"", b"1", b"22"])
 
@@ -68,9 +68,9 @@ class SpoolMachine(RuleBasedStateMachine):
 
     @rule(target=ids, name=NAMES, data=DATA, held=st.booleans())
     def commit(self, name: str, data: bytes, held: bool) -> str:
-        expected = State.HELD if held else State.PENDING
-        if self.stands(name, data):
-            expected = State.DUPLICATE
+        expected = State.DUPLICATE if self.stands(name, data) else State.PENDING
+        if held:
+            expected = State.HELD
         entry = put(self.spool, name, data, held=held)
         assert entry.state == expected
         self.files[entry.file.id] = File(name, data, expected, expected == State.DUPLICATE)
@@ -120,7 +120,7 @@ class SpoolMachine(RuleBasedStateMachine):
             return
         file = own[-1]
         file.state = State.DISCARDED  # it does not stand for itself
-        duplicate = self.stands(new, file.data)
+        duplicate = not held and self.stands(new, file.data)
         file.name = new
         file.state = State.HELD if held else State.PENDING
         if duplicate:

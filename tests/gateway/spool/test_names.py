@@ -24,6 +24,14 @@ def test_rename_to_another_temporary_name_holds_on(spool):
     assert spool.rename("cam01", "x.part", "x.fits", False).state == State.PENDING
 
 
+def test_a_temporary_name_is_no_duplicate_of_one_that_was_never_renamed(spool):
+    put(spool, "x.part", b"bytes", held=True)
+    assert [entry.state for entry in spool.overdue(0)] == [State.PENDING]
+    put(spool, "x.tmp", b"bytes", held=True)
+    assert spool.rename("cam01", "x.tmp", "x.part", True).state == State.HELD
+    assert spool.rename("cam01", "x.part", "x.fits", False).state == State.PENDING
+
+
 def test_newest_of_one_temporary_name_is_renamed(spool):
     put(spool, "x.tmp", b"older", held=True)
     newest = put(spool, "x.tmp", b"newest", held=True)
@@ -62,6 +70,39 @@ def test_names_are_ones_own_and_the_newest_of_each(spool):
     assert seen == [("a.fits", 4, True), ("b.fits", 3, False), ("d.fits", 1, True)]
     assert all(spool.facts("cam01", facts.name) == facts for facts in spool.names("cam01"))
     assert spool.facts("cam01", "c.fits") is None
+
+
+def test_newest_is_the_last_one_though_the_clock_was_set_back(opened, folder, recording):
+    spool = opened(folder, disk=recording)
+    for name in ("a.fits", "b.fits"):
+        put(spool, name, b"first")
+    put(spool, "x.tmp", b"first", held=True)
+    interrupt(spool, "c.fits", b"first")
+    recording.clock = -3600.0
+    put(spool, "a.fits", b"second")
+    interrupt(spool, "b.fits", b"second")
+    put(spool, "c.fits", b"second")
+    second = put(spool, "x.tmp", b"second", held=True)
+    assert {facts.name: facts.size for facts in spool.names("cam01")} == {
+        "a.fits": 6,
+        "b.fits": 6,
+        "c.fits": 6,
+        "x.tmp": 6,
+    }
+    assert all(spool.facts("cam01", facts.name) == facts for facts in spool.names("cam01"))
+    assert spool.rename("cam01", "x.tmp", "x.fits", False).file.id == second.file.id
+
+
+def test_renamed_file_may_get_another_camera(opened, folder):
+    spool = opened(folder)
+    put(spool, "x.tmp", b"bytes", held=True, camera="x")
+    assert spool.rename("cam01", "x.tmp", "x.part", True).file.camera == "x"
+    renamed = spool.rename("cam01", "x.part", "y.fits", False, "y")
+    assert renamed.file.camera == "y"
+    assert spool.reconcile() == [renamed]
+    spool.close()
+    (folder / "journal.sqlite").unlink()
+    assert [entry.file.camera for entry in opened(folder).reconcile()] == ["y"]
 
 
 def test_facts_tell_when_it_was_received(spool):

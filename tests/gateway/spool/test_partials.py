@@ -101,6 +101,42 @@ def test_newest_interrupted_upload_replaces_the_older(opened, folder):
     opened(folder).resume("cam01", "x.fits", 3)
 
 
+def test_the_one_that_was_begun_last_is_the_newest_though_the_clock_was_set_back(
+    opened, folder, recording
+):
+    spool = opened(folder, disk=recording)
+    interrupt(spool, "x.fits", b"older")
+    recording.clock = -3600.0
+    interrupt(spool, "x.fits", b"new")
+    assert spool.facts("cam01", "x.fits").size == 3
+    spool.close()
+    spool = opened(folder)
+    partial = spool.resume("cam01", "x.fits", 3)
+    assert b"".join(map(bytes, partial.blocks())) == b"new"
+
+
+def test_superseded_upload_is_gone_for_good(opened, folder, recording):
+    spool = opened(folder, disk=recording)
+    interrupt(spool, "x.fits", b"older")
+    interrupt(spool, "y.fits", b"other")
+    recording.steps.clear()
+    spool.supersede("cam01", "x.fits")
+    assert recording.steps[-2:] == ["unlink partial/*.json", "sync_folder partial"]
+    assert [facts.name for facts in spool.names("cam01")] == ["y.fits"]
+    recording.steps.clear()
+    spool.supersede("cam01", "x.fits")
+    assert recording.steps == []
+
+
+def test_upload_that_is_not_wanted_is_not_kept_however_late_that_turns_out(spool, folder):
+    for answers in ([False], [True, False]):
+        wanted = iter(answers)
+        partial = begun(spool, b"bytes")
+        spool.keep(partial, described("x.fits", b"bytes"), lambda wanted=wanted: next(wanted))
+        assert spool.names("cam01") == []
+        assert listed(folder / "partial") == set()
+
+
 def test_complete_upload_makes_the_interrupted_one_needless(spool, folder):
     interrupt(spool, "x.fits", b"part")
     interrupt(spool, "y.fits", b"other")

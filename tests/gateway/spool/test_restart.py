@@ -7,9 +7,12 @@ import sqlite3
 
 import pytest
 
-from tests.gateway.spool.helpers import bytes_of, deliver, interrupt, listed, put
+from tests.gateway.spool.helpers import begun, bytes_of, crash, deliver, interrupt, listed, put
 from tosip.errors import ConfigurationError
 from tosip.gateway.settings import Keeping
+from tosip.gateway.spool import journal as journals
+from tosip.gateway.spool import spool as spools
+from tosip.gateway.spool.schema import SCHEMA
 from tosip.gateway.spool.stored import Entry, State, Totals
 
 
@@ -239,6 +242,53 @@ def test_retained_file_that_must_be_delivered_after_all_comes_back(opened, folde
     for path in (entry.file.path, entry.file.path.with_name(f"{entry.file.id}.json")):
         path.rename(folder / "retained" / path.name)
     assert bytes_of(opened(folder)) == {"x.fits": b"bytes"}
+
+
+def test_delivered_files_are_retained_though_it_was_killed_before(opened, folder):
+    keeping = Keeping(delivered_age=1000.0)
+    spool = opened(folder, keeping)
+    entry = put(spool, "x.fits", b"bytes")
+    deliver(spool, entry)
+    totals = spool.totals
+    crash(spool)
+    again = opened(folder, keeping)
+    assert listed(folder / "retained") == {entry.file.id, f"{entry.file.id}.json"}
+    assert listed(folder / "files") == set()
+    assert again.totals == totals
+
+
+def test_what_uploads_have_left_goes_before_the_journal_is_opened(opened, folder, monkeypatch):
+    """It may be what fills the disk, which SQLite cannot do without."""
+    spool = opened(folder)
+    interrupt(spool, "x.fits", b"kept")
+    resumed = spool.resume("cam01", "x.fits", 4)
+    resumed.write(b"more")
+    begun(spool, b"bytes").close()
+    resumed.close()
+    crash(spool)
+    monkeypatch.setattr(spools, "open_journal", lambda *_: pytest.fail("as it ought to"))
+    with pytest.raises(pytest.fail.Exception):
+        opened(folder)
+    assert listed(folder / "partial") == {resumed.id, f"{resumed.id}.kept"}
+    assert (folder / "partial" / resumed.id).read_bytes() == b"kept"
+    monkeypatch.undo()
+    opened(folder).resume("cam01", "x.fits", 4).close()
+
+
+def test_tables_are_made_once(opened, folder, monkeypatch):
+    opened(folder).close()
+    monkeypatch.setattr(journals, "SCHEMA", "no SQL")
+    opened(folder)
+
+
+def test_tables_that_could_not_all_be_made_are_made_anew(opened, folder, monkeypatch):
+    half = SCHEMA.replace("COMMIT", "INSERT INTO files VALUES (NULL)")
+    monkeypatch.setattr(journals, "SCHEMA", half)
+    with pytest.raises(ConfigurationError, match="columns but 1 values"):
+        opened(folder)
+    monkeypatch.undo()
+    put(opened(folder), "x.fits", b"bytes")
+    assert not list(folder.glob("journal.broken*"))
 
 
 def test_description_tells_all_that_is_known(spool, folder):

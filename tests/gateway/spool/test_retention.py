@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tests.gateway.spool.disks import RecordingDisk
-from tests.gateway.spool.helpers import begun, deliver, described, interrupt, listed, put
+from tests.gateway.spool.helpers import begun, crash, deliver, described, interrupt, listed, put
 from tosip.gateway.settings import Keeping
 from tosip.gateway.spool import spool as spools
 from tosip.gateway.spool.retention import Item, too_much
@@ -106,6 +106,7 @@ def test_history_is_forgotten_but_not_what_is_needed(aged):
     spool.mark(unreleased.file.id, State.DELIVERED)
     spool.mark(put(spool, "dead.fits", b"4").file.id, State.DEAD)
     totals = spool.totals
+    spool.settle()
     spool.sweep()
     assert len(spool.names("cam01")) == 4
     disk.clock = 2 * DAY
@@ -115,6 +116,58 @@ def test_history_is_forgotten_but_not_what_is_needed(aged):
     assert spool.totals == totals
     disk.clock = 0.0
     assert put(spool, "delivered.fits", b"1").state == State.PENDING
+
+
+def test_file_is_not_forgotten_before_its_copy_has_gone(aged):
+    """Else a start would find a copy that nobody knows of, and count it as another file."""
+    spool, disk = aged(history=DAY)
+    deliver(spool, put(spool, "x.fits", b"bytes"))
+    totals = spool.totals
+    disk.clock = 2 * DAY
+    spool.sweep()
+    crash(spool)
+    spool, disk = aged(history=DAY)
+    assert spool.reconcile() == []
+    assert spool.totals == totals
+    disk.clock = 2 * DAY
+    spool.sweep()
+    assert spool.names("cam01") == []
+
+
+def test_retained_files_are_remembered_as_long_as_they_are_there(aged):
+    spool, disk = aged(history=DAY, delivered_age=5 * DAY)
+    for number in range(3):
+        deliver(spool, put(spool, f"{number}.fits", b"bytes"))
+    spool.settle()
+    totals = spool.totals
+    for day in (2, 3):
+        disk.clock = day * DAY
+        spool.sweep()
+        spool.close()
+        spool, disk = aged(history=DAY, delivered_age=5 * DAY)
+        assert spool.totals == totals
+        assert len(spool.names("cam01")) == 3
+    disk.clock = 6 * DAY
+    spool.sweep()
+    assert spool.names("cam01") == []
+    assert spool.totals == totals
+
+
+def test_retained_copy_is_gone_for_good_before_its_file_is_forgotten(aged, folder):
+    spool, disk = aged(history=DAY, delivered_age=DAY)
+    deliver(spool, put(spool, "x.fits", b"bytes"))
+    spool.settle()
+    spool._journal._db.set_trace_callback(lambda statement: disk.steps.append(statement[:6]))
+    disk.clock = 2 * DAY
+    disk.steps.clear()
+    spool.sweep()
+    steps = [step for step in disk.steps if step.startswith(("unlink", "sync_folder", "DELETE"))]
+    assert steps == [
+        "unlink retained/*",
+        "unlink retained/*.json",
+        "sync_folder retained",
+        "DELETE",
+    ]
 
 
 def test_sweep_of_a_long_history_is_done_bit_by_bit(aged, monkeypatch):

@@ -58,37 +58,36 @@ def test_notes_that_have_not_changed_are_not_written(spool):
     assert statements == []
 
 
-def test_requests_are_taken_once(spool, folder):
+def test_each_request_waits_until_it_is_done(spool, folder):
     view = SpoolView(folder)
     assert spool.take_requests() == []
-    view.ask("retry", None)
-    view.ask("discard", ["a", "b"])
-    assert spool.take_requests() == [Request("retry", None), Request("discard", ("a", "b"))]
-    assert spool.take_requests() == []
-    view.ask("retry", ["c"])
-    assert spool.take_requests() == [Request("retry", ("c",))]
+    first, second = view.ask("retry", None), view.ask("discard", ["a", "b"])
+    asked = [Request(first, "retry", None), Request(second, "discard", ("a", "b"))]
+    assert spool.take_requests() == spool.take_requests() == asked
+    spool.finish_request(asked[1])
+    assert spool.take_requests() == asked[:1]
+    assert (view.waits(first), view.waits(second)) == (True, False)
+    third = Request(view.ask("retry", ["c"]), "retry", ("c",))
+    assert spool.take_requests() == [asked[0], third]
+    spool.finish_request(asked[0])
+    spool.finish_request(third)
     assert spool.take_requests() == []
 
 
 def test_requests_wait_for_a_gateway(opened, folder):
     opened(folder).close()
-    SpoolView(folder).ask("retry", ["a"])
-    assert opened(folder).take_requests() == [Request("retry", ("a",))]
+    number = SpoolView(folder).ask("retry", ["a"])
+    assert opened(folder).take_requests() == [Request(number, "retry", ("a",))]
 
 
-def test_request_whose_taker_crashed_is_taken_again_and_a_done_one_is_not(opened, folder):
+def test_what_was_taken_but_not_done_is_taken_after_a_restart(opened, folder):
     spool = opened(folder)
-    SpoolView(folder).ask("retry", ["a"])
-    spool.take_requests()
+    for name in "ab":
+        SpoolView(folder).ask("retry", [name])
+    done, taken = spool.take_requests()
+    spool.finish_request(done)
     spool.close()
-    again = opened(folder)
-    assert again.take_requests() == []
-    SpoolView(folder).ask("retry", ["b"])
-    again.take_requests()
-    # As after a crash: nobody could say that it is done.
-    again._requests._taken = 0
-    again.close()
-    assert opened(folder).take_requests() == [Request("retry", ("b",))]
+    assert opened(folder).take_requests() == [taken]
 
 
 def test_asking_for_nothing_costs_nothing(spool):
@@ -108,6 +107,13 @@ def test_discarding_needs_ids(spool, folder):
         SpoolView(folder).ask("discard", None)
 
 
+def all_done(spool) -> list[Request]:
+    requests: list[Request] = spool.take_requests()
+    for request in requests:
+        spool.finish_request(request)
+    return requests
+
+
 def test_no_request_of_another_process_is_lost_while_the_gateway_works(spool, folder):
     script = (
         "import sys; from pathlib import Path; from tosip.gateway.spool.view import SpoolView\n"
@@ -119,11 +125,11 @@ def test_no_request_of_another_process_is_lost_while_the_gateway_works(spool, fo
         number = 0
         while asking.poll() is None:
             deliver(spool, put(spool, "x.fits", number.to_bytes(4, "little")))
-            taken += spool.take_requests()
+            taken += all_done(spool)
             number += 1
     assert asking.returncode == 0
-    taken += spool.take_requests()
-    assert taken == [Request("retry", (f"{number}",)) for number in range(40)]
+    taken += all_done(spool)
+    assert [request.ids for request in taken] == [(f"{number}",) for number in range(40)]
     assert spool.totals.delivered == number
 
 

@@ -37,6 +37,12 @@ class Copies:
         with self._lock:
             self._finished.append(entry)
 
+    def has(self, file_id: str) -> bool:
+        """Tell whether there is a copy, or one that a power failure could bring back."""
+        path = self._layout.files / file_id
+        # In the order in which it moves. The description goes when the copy is sure to be gone.
+        return any(map(Path.exists, (path, self._layout.retained / file_id, sidecar(path))))
+
     def settle(self) -> None:
         """Let go of what is finished; after an OSError of the journal it is tried again."""
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import replace
@@ -71,8 +72,12 @@ class Deliveries:
         return given_up
 
     def overdue(self, hold: float) -> list[Entry]:
-        """Deliver what was held for longer than `hold` seconds under the name that it has."""
-        condition = ("state=? AND received<=?", State.HELD, self._disk.now() - hold)
+        """Deliver what was held for longer than `hold` seconds under the name that it has.
+
+        So does what comes from a future as far away: the clock was set back.
+        """
+        now = self._disk.now()
+        condition = ("state=? AND (received<=? OR received>=?)", State.HELD, now - hold, now + hold)
         if not self._journal.entries(*condition):
             return []
         with self._journal.change() as change:
@@ -81,26 +86,40 @@ class Deliveries:
                 for entry in change.entries(*condition)
             ]
 
-    def dead(self) -> list[Entry]:
-        """Return what waits for a person, oldest first."""
-        return self._journal.entries("state=? ORDER BY received, id", State.DEAD)
+    def dead(self, most: int) -> list[Entry]:
+        """Return what waits for a person, oldest first; at most so many, unless negative."""
+        newest = "state=? ORDER BY received DESC, id DESC LIMIT ?"
+        return self._journal.entries(newest, State.DEAD, most)[::-1]
 
     def forget(self, before: float, end: float) -> None:
-        """Forget files received before then that nobody needs, until the monotonic clock says."""
+        """Forget files received before then that nobody needs, until the monotonic clock says.
+
+        Not before their copies are gone: a start that found a copy that nobody knows of would count
+        it as another file. So of each state the oldest go, up to the first that has a copy yet;
+        there may be too many of these to ask about all.
+        """
         while self._forget_some(before) == ROWS and time.monotonic() < end:
             pass
 
     def _forget_some(self, before: float) -> int:
         forgotten = 0
         for state in FINAL:
-            sql = "SELECT id FROM files WHERE state=? AND received<? AND released=1 LIMIT ?"
-            ids = self._journal.read(sql, state, before, ROWS - forgotten)
+            ids = self._without_copies(state, before, ROWS - forgotten)
             if ids:
                 with self._journal.change(lasting=False) as change:
-                    for (file_id,) in ids:
+                    for file_id in ids:
                         change.run("DELETE FROM files WHERE id=?", file_id)
             forgotten += len(ids)
         return forgotten
+
+    def _without_copies(self, state: State, before: float, most: int) -> list[str]:
+        rows = self._journal.read(
+            "SELECT id FROM files WHERE state=? AND received<? AND released=1"
+            " ORDER BY received LIMIT ?",
+            *(state, before, most),
+        )
+        ids = (file_id for (file_id,) in rows)
+        return list(itertools.takewhile(lambda file_id: not self._copies.has(file_id), ids))
 
     def _finish(self, entries: Iterable[Entry]) -> None:
         for entry in entries:

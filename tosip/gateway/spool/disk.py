@@ -17,9 +17,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tosip.gateway.digest import new_digest
+
 logger = logging.getLogger(__name__)
 
 START_WRITING = 2  # SYNC_FILE_RANGE_WRITE: begin to write dirty pages, wait for nothing
+BLOCK = 1 << 20
 NOT_OFFERED = (errno.ENOSYS, errno.EINVAL, errno.ESPIPE, errno.EOPNOTSUPP)
 
 
@@ -124,6 +127,15 @@ def write_all(disk: Disk, fd: int, block: memoryview, offset: int) -> None:
     while block:
         count = disk.write(fd, block, offset)
         block, offset = block[count:], offset + count
+
+
+def digest_of(path: Path) -> str:
+    """Return the hash of a file's bytes; this may take long."""
+    digest = new_digest()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def remove(disk: Disk, *paths: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tosip.errors import TosipError
-from tosip.gateway.spool.schema import COLUMNS, SCHEMA, TOTALS, plain, to_entry, to_row
+from tosip.gateway.spool.schema import COLUMNS, SCHEMA, TOTALS, VERSION, plain, to_entry, to_row
 from tosip.gateway.spool.stored import Entry, Totals
 from tosip.gateway.spool.tally import WAITING, Waiting, entered, moved
 
@@ -73,9 +73,10 @@ class Change:
     def replace(self, old: Entry, new: Entry) -> Entry:
         """Record what has changed about a file; return `new`."""
         self.run(
-            "UPDATE files SET name=?, state=?, target=?, reason=?, refusals=?, released=?"
+            "UPDATE files SET name=?, camera=?, state=?, target=?, reason=?, refusals=?, released=?"
             " WHERE id=?",
             plain(new.file.name),
+            plain(new.file.camera),
             new.state,
             plain(new.target),
             plain(new.reason),
@@ -89,10 +90,13 @@ class Change:
 
 
 class Journal:
-    """The database at `path`; `files` is the folder of the copies that it tells of."""
+    """The database at `path`; `files` is the folder of the copies that it tells of.
+
+    `is_new`: there was none before, or an empty one.
+    """
 
     def __init__(self, path: Path, files: Path) -> None:
-        """Open or make it; sqlite3.Error as it comes, for `opening` to judge."""
+        """Open or make it; sqlite3.Error as it comes."""
         self._files = files
         self._lock = threading.Lock()
         self._read_lock = threading.Lock()
@@ -102,7 +106,11 @@ class Journal:
         try:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(SCHEMA)
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            self.is_new = version != VERSION
+            # Only then: to write it each time would take room that a full disk has not got.
+            if self.is_new:
+                self._db.executescript(SCHEMA)
             row = self._db.execute(f"SELECT {', '.join(TOTALS)} FROM totals").fetchone()  # noqa: S608
             self.totals = Totals(*row)
             self._reader = _connect(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from tosip.gateway.digest import new_digest
@@ -11,6 +12,8 @@ from tosip.gateway.spool.layout import Layout, kept, sidecar
 from tosip.gateway.spool.partial import Description, NoPartialError, Partial
 from tosip.gateway.spool.retention import Item
 from tosip.gateway.spool.sidecar import Sidecar, encode
+
+Wanted = Callable[[], bool]
 
 
 @dataclass(frozen=True)
@@ -30,20 +33,25 @@ class Kept:
         self._lock = threading.Lock()
         self._known: dict[tuple[str, str], KeptPartial] = {}
 
-    def add(self, found: KeptPartial) -> None:
-        """Take notice of one; an older one of the same name goes."""
+    def add(self, found: KeptPartial, wanted: Wanted = lambda: True) -> None:
+        """Take notice of one if it is `wanted`; of two with the same name the older one goes."""
         key = (found.description.user, found.description.name)
         with self._lock:
-            before = self._known.get(key)
-            if before is not None and before.kept > found.kept:
-                found, before = before, found
-            self._known[key] = found
-        if before is not None and before.id != found.id:
-            self._remove(before.id)
+            known = self._known.get(key)
+            # By ids, because times go back when the clock does.
+            takes_over = (known is None or known.id < found.id) and wanted()
+            if takes_over:
+                self._known[key] = found
+        going = known if takes_over else found
+        if going is not None:
+            self._remove(going.id)
 
-    def keep(self, partial: Partial, description: Description) -> None:
-        """Make an interrupted upload one to resume; after an OSError nothing is left."""
-        if partial.size == 0:
+    def keep(self, partial: Partial, description: Description, wanted: Wanted) -> None:
+        """Make an interrupted upload one to resume, if it is `wanted`.
+
+        After an OSError nothing is left.
+        """
+        if partial.size == 0 or not wanted():
             self.discard(partial)
             return
         description = replace(description, size=partial.size)
@@ -59,7 +67,7 @@ class Kept:
             self.discard(partial)
             raise
         partial.close()
-        self.add(KeptPartial(partial.id, description, now))
+        self.add(KeptPartial(partial.id, description, now), wanted)
 
     def discard(self, partial: Partial) -> None:
         """Drop an upload; may be repeated."""
@@ -116,6 +124,11 @@ class Kept:
         if found is not None:
             self._remove(found.id)
         return found is not None
+
+    def supersede(self, user: str, name: str) -> None:
+        """Remove what there is to resume, so that not even a power failure brings it back."""
+        if self.forget(user, name):
+            self._disk.sync_folder(self._layout.partial)
 
     def items(self) -> list[Item]:
         """Return what retention must know."""

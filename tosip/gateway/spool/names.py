@@ -1,4 +1,7 @@
-"""The names under which users see what they have uploaded."""
+"""The names under which users see what they have uploaded.
+
+The newest of one name is that with the highest id: times go back when the clock does.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from tosip.gateway.spool.layout import Layout, sidecar
 from tosip.gateway.spool.partial import Description
 from tosip.gateway.spool.schema import plain, text
 from tosip.gateway.spool.sidecar import Sidecar, encode
-from tosip.gateway.spool.stored import Entry, State
+from tosip.gateway.spool.stored import Entry, State, StoredFile
 
 VISIBLE = "user=? AND hidden=0 AND state!='discarded'"
 
@@ -41,29 +44,28 @@ class Names:
     def facts(self, user: str, name: str) -> NameFacts | None:
         """Return what the newest upload under a name is; None if there is none."""
         rows = self._journal.read(
-            f"SELECT size, received FROM files WHERE {VISIBLE} AND name=?"  # noqa: S608
-            " ORDER BY received DESC, id DESC LIMIT 1",
+            f"SELECT id, size, received FROM files WHERE {VISIBLE} AND name=?"  # noqa: S608
+            " ORDER BY id DESC LIMIT 1",
             plain(user),
             plain(name),
         )
-        stored = NameFacts(name, *rows[0]) if rows else None
         kept = self._kept.find(user, name)
-        partial = None if kept is None else _partial_facts(kept)
-        if stored is None or partial is None:
-            return stored or partial
-        return max(stored, partial, key=lambda facts: facts.modified)
+        if kept is not None and (not rows or rows[0][0] < kept.id):
+            return _partial_facts(kept)
+        return NameFacts(name, *rows[0][1:]) if rows else None
 
     def of(self, user: str) -> list[NameFacts]:
         """Return the newest upload under each name of a user, in order of names."""
         rows = self._journal.read(
-            f"SELECT name, size, MAX(received) FROM files WHERE {VISIBLE} GROUP BY name",  # noqa: S608
+            "SELECT name, size, received, MAX(id) FROM files"  # noqa: S608
+            f" WHERE {VISIBLE} GROUP BY name",
             plain(user),
         )
-        found = {text(name): NameFacts(text(name), size, since) for name, size, since in rows}
+        found = {text(name): NameFacts(text(name), *facts) for name, *facts, _ in rows}
+        newest = {text(name): file_id for name, *_, file_id in rows}
         for kept in self._kept.of(user):
-            facts = _partial_facts(kept)
-            if facts.name not in found or found[facts.name].modified <= facts.modified:
-                found[facts.name] = facts
+            if newest.get(kept.description.name, "") < kept.id:
+                found[kept.description.name] = _partial_facts(kept)
         return [found[name] for name in sorted(found)]
 
     def hide(self, user: str, name: str) -> bool:
@@ -80,13 +82,18 @@ class Names:
             )
         return forgotten or bool(rows)
 
-    def rename(self, user: str, old: str, new: str, held: bool) -> Entry:
-        """Give the newest held file of this name another; on disk when this returns."""
+    def rename(self, user: str, old: str, new: str, held: bool, camera: str | None) -> Entry:
+        """Give the newest held file of this name another, and a camera unless that is None.
+
+        On disk when this returns.
+        """
         described: Entry | None = None
         try:
             with self._journal.change() as change:
                 described = before = self._held(change, user, old)
-                after = _renamed(change, before, new, held)
+                file = before.file
+                file = replace(file, name=new, camera=file.camera if camera is None else camera)
+                after = _renamed(change, before, file, held)
                 change.replace(before, after)
                 self._describe(after, held)
         except OSError:
@@ -101,7 +108,7 @@ class Names:
     @staticmethod
     def _held(change: Change, user: str, name: str) -> Entry:
         found = change.entries(
-            f"{VISIBLE} AND name=? AND state=? ORDER BY received DESC, id DESC LIMIT 1",
+            f"{VISIBLE} AND name=? AND state=? ORDER BY id DESC LIMIT 1",
             plain(user),
             plain(name),
             State.HELD,
@@ -126,9 +133,8 @@ class Names:
             raise
 
 
-def _renamed(change: Change, entry: Entry, name: str, held: bool) -> Entry:
-    file = replace(entry.file, name=name)
-    if stands(change, file):
+def _renamed(change: Change, entry: Entry, file: StoredFile, held: bool) -> Entry:
+    if not held and stands(change, file):
         return replace(entry, file=file, state=State.DUPLICATE, released=True)
     return replace(entry, file=file, state=State.HELD if held else State.PENDING)
 

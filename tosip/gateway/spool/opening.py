@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tosip.errors import ConfigurationError
 from tosip.gateway.spool.disk import Disk
-from tosip.gateway.spool.journal import Journal
+from tosip.gateway.spool.journal import Journal, as_os_error
 from tosip.gateway.spool.layout import Layout
 from tosip.gateway.spool.schema import VERSION
 
@@ -19,24 +19,21 @@ BROKEN = (1, 11, 26)  # SQLITE_ERROR (tables or columns are missing), _CORRUPT, 
 PARTS = ("", "-wal", "-shm")
 
 
-def open_journal(layout: Layout, disk: Disk) -> tuple[Journal, bool]:
-    """Return the journal, and whether it is a new one; ConfigurationError if there can be none."""
-    fault = _fault(layout.journal)
-    if fault:
-        aside = _put_aside(layout.journal, disk)
-        logger.error(
-            "spool: the journal is broken (%s); put aside as %s, made anew from the files",
-            fault,
-            aside.name,
-        )
-    is_new = not layout.journal.exists()
-    try:
+def open_journal(layout: Layout, disk: Disk) -> Journal:
+    """Return the journal; OSError if that cannot be now, ConfigurationError if it is not ours."""
+    with as_os_error():
+        fault = _fault(layout.journal)
+        if fault:
+            aside = _put_aside(layout.journal, disk)
+            logger.error(
+                "spool: the journal is broken (%s); put aside as %s, made anew from the files",
+                fault,
+                aside.name,
+            )
         journal = Journal(layout.journal, layout.files)
-    except sqlite3.Error as error:
-        raise _unusable(layout.journal, error) from None
-    if is_new:
+    if journal.is_new:
         disk.sync_folder(layout.folder)
-    return journal, is_new
+    return journal
 
 
 def _fault(path: Path) -> str:
@@ -52,7 +49,7 @@ def _fault(path: Path) -> str:
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in BROKEN:
             return str(error)
-        raise _unusable(path, error) from None
+        raise
 
 
 def _checked(db: sqlite3.Connection, path: Path) -> str:
@@ -68,14 +65,10 @@ def _checked(db: sqlite3.Connection, path: Path) -> str:
     if version < VERSION and tables:
         return f"expected version {VERSION}, got {version}"
     if tables:
-        db.execute("SELECT * FROM totals, files, requests, notes LIMIT 1").fetchall()
+        db.execute("SELECT * FROM totals, files, requests, notes, settled LIMIT 1").fetchall()
         if db.execute("SELECT count(*) FROM totals").fetchone() != (1,):
             return "it has no totals"
     return ""
-
-
-def _unusable(path: Path, error: sqlite3.Error) -> ConfigurationError:
-    return ConfigurationError(f"Spool.journal: expected an SQLite database, got {path} ({error})")
 
 
 def _put_aside(path: Path, disk: Disk) -> Path:

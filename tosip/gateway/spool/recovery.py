@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from tosip.gateway.digest import new_digest
-from tosip.gateway.spool.disk import Disk, remove
+from tosip.gateway.spool.copies import Copies
+from tosip.gateway.spool.disk import Disk, digest_of, remove
 from tosip.gateway.spool.journal import Change, Journal
 from tosip.gateway.spool.kept import Kept, KeptPartial
 from tosip.gateway.spool.layout import KEPT, SIDECAR, Layout, kept, sidecar
@@ -28,32 +29,59 @@ from tosip.gateway.spool.tally import WAITING
 
 logger = logging.getLogger(__name__)
 
-BLOCK = 1 << 20
 NEEDED = "state IN ('held', 'pending', 'renaming', 'dead') OR released=0"
+
+
+def drop_unfinished(layout: Layout, disk: Disk) -> None:
+    """Remove what uploads on their way have left, but for what was kept to be resumed.
+
+    None of it was acknowledged, or it was as the duplicate of another: a commit moves it away
+    before. It comes before all else, since it may fill the disk and the journal wants room.
+    """
+    for path in _files(layout.partial):
+        if not kept(path).exists():
+            remove(disk, path)
+        elif (found := read(kept(path))) is not None:
+            with suppress(OSError):
+                _cut(disk, path, found.description.size)
+
+
+def _cut(disk: Disk, path: Path, size: int) -> None:
+    """Cut off what came after a resumption: nobody knows its hash."""
+    if path.stat().st_size > size:
+        fd = disk.open(path)
+        try:
+            disk.truncate(fd, size)
+        finally:
+            disk.close(fd)
 
 
 class Recovery:
     """One start."""
 
-    def __init__(self, layout: Layout, disk: Disk, journal: Journal, journal_is_new: bool) -> None:
+    def __init__(self, layout: Layout, disk: Disk, journal: Journal) -> None:
         self._layout, self._disk, self._journal = layout, disk, journal
-        self._journal_is_new = journal_is_new
 
-    def recover(self, partials: Kept, retained: Shelf, quarantine: Shelf) -> None:
+    def recover(self, partials: Kept, copies: Copies, quarantine: Shelf) -> None:
         """Put all in order; tell the others what they have."""
         # What we find may not have been synced yet, and will now be relied on.
         self._journal.settle()
         self._disk.sync_folder(self._layout.files)
         with self._journal.change() as change:
-            self._recover_files(change)
+            finished = self._recover_files(change)
             self._recover_retained(change)
             self._check_copies(change)
             self._recover_partials(change, partials)
-        for shelf in (retained, quarantine):
+        for shelf in (copies.shelf, quarantine):
             self._fill(shelf)
         self._remove_orphans(self._layout.files)
+        for entry in finished:
+            copies.finish(entry)
+        copies.settle()
 
-    def _recover_files(self, change: Change) -> None:
+    def _recover_files(self, change: Change) -> list[Entry]:
+        """Return those whose copies nobody needs any more."""
+        finished = []
         for path in _files(self._layout.files):
             entry = change.get(path.name)
             if entry is None and self._was_not_acknowledged(path):
@@ -64,7 +92,8 @@ class Recovery:
                 logger.warning("spool: %s (%s) had no record; recovered", file.id, file.name)
                 change.add(entry)
             elif entry.released and entry.state not in (*WAITING, State.DEAD):
-                remove(self._disk, path)
+                finished.append(entry)
+        return finished
 
     def _recover_retained(self, change: Change) -> None:
         for path in _files(self._layout.retained):
@@ -79,12 +108,12 @@ class Recovery:
     def _was_not_acknowledged(self, path: Path) -> bool:
         before = sidecar(self._layout.partial / path.name)
         described = sidecar(path).exists() or before.exists()
-        return not described and not self._journal_is_new
+        return not described and not self._journal.is_new
 
     def _put_into_quarantine(self, change: Change, path: Path) -> None:
         logger.warning("spool: %s was not committed; put into quarantine", path.name)
         size = path.stat().st_size
-        description = Description(f"recovered/{path.name}", "", size, _digest(path), False)
+        description = Description(f"recovered/{path.name}", "", size, digest_of(path), False)
         facts = Sidecar(description, self._disk.now(), "a power failure came before its name")
         beside = sidecar(self._layout.quarantine / path.name)
         self._disk.unlink(beside)
@@ -102,7 +131,7 @@ class Recovery:
         if found is None:
             name = f"recovered/{path.name}"
             logger.error("spool: %s has no description; it becomes %s", path.name, name)
-            digest = _digest(path)
+            digest = digest_of(path)
             file = StoredFile(path.name, name, "", path, status.st_size, digest, status.st_mtime)
             return file, False
         return found.description.stored(path, found.received), found.description.held
@@ -161,11 +190,3 @@ def _fault(entry: Entry) -> str:
     if size != entry.file.size:
         return f"expected {entry.file.size} bytes in the spool, got {size}"
     return ""
-
-
-def _digest(path: Path) -> str:
-    digest = new_digest()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

@@ -15,37 +15,32 @@ Action = Literal["retry", "discard"]
 class Request:
     """Retry or discard dead letters; `ids` None means all there are (to retry)."""
 
+    number: int
     action: Action
     ids: tuple[str, ...] | None
 
 
 class Requests:
-    """Takes each request once; one whose taker crashed within its next second is taken again."""
+    """Keeps each request until somebody says that it is done, whatever happens to who took it."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._seen: int | None = None
-        self._taken = 0
+        self._any_wait = False
 
     def take(self) -> list[Request]:
-        """Return what is new; what the last call returned counts as done."""
+        """Return all that wait, the first one first; each comes again until it is `done`."""
         version = self._journal.changed_by_others()
-        if version == self._seen and not self._taken:
+        if version == self._seen and not self._any_wait:
             return []
-        rows = self._journal.read(
-            "SELECT number, action, ids FROM requests WHERE number>? ORDER BY number", self._taken
-        )
-        self.forget_taken()
-        self._seen = version
-        self._taken = rows[-1][0] if rows else 0
+        rows = self._journal.read("SELECT number, action, ids FROM requests ORDER BY number")
+        self._seen, self._any_wait = version, bool(rows)
         return [
-            Request(action, None if ids is None else tuple(json.loads(ids)))
-            for _, action, ids in rows
+            Request(number, action, None if ids is None else tuple(json.loads(ids)))
+            for number, action, ids in rows
         ]
 
-    def forget_taken(self) -> None:
-        """Record that what was taken is done."""
-        if self._taken:
-            with self._journal.change() as change:
-                change.run("DELETE FROM requests WHERE number<=?", self._taken)
-            self._taken = 0
+    def done(self, request: Request) -> None:
+        """Record that a request was acted on."""
+        with self._journal.change() as change:
+            change.run("DELETE FROM requests WHERE number=?", request.number)

@@ -1,7 +1,7 @@
 """Some space set aside, so that a full disk can be drained.
 
 To let go of a delivered file the journal must first record that it is delivered, and on a full disk
-it could not: uploads would have to be refused for ever.
+it could not: uploads would have to be refused for ever. Nor could it be opened at a start.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from tosip.gateway.spool.layout import Layout
 
 SIZE = 1 << 20
 PLENTY = 16 * SIZE
+# What SQLite takes at once: 32 KiB for its index, and some pages.
+LITTLE = 64 << 10
 
 T = TypeVar("T")
 
@@ -44,7 +46,22 @@ class Reserve:
         try:
             return work()
         except OSError as error:
-            if error.errno != errno.ENOSPC or not self._path.exists():
+            if not self._path.exists() or not self.is_wanted(error):
                 raise
         remove(self._disk, self._path)
         return work()
+
+    def is_wanted(self, error: OSError) -> bool:
+        """Tell whether an error comes from a full disk; SQLite may call that an I/O error."""
+        return error.errno == errno.ENOSPC or (error.errno == errno.EIO and self._is_full())
+
+    def yield_to_others(self) -> None:
+        """Give up the space if there is none else: a command writes its request by itself."""
+        with contextlib.suppress(OSError):
+            if self._path.exists() and self._is_full():
+                remove(self._disk, self._path)
+
+    def _is_full(self) -> bool:
+        with contextlib.suppress(OSError):
+            return self._disk.free_space(self._path.parent) < LITTLE
+        return False

@@ -56,10 +56,15 @@ class Shelf:
             self._items[file_id] = Item(since, file_id, size)
 
     def expire(self, age: float, size: int, end: float) -> None:
-        """Remove what is too old or too much, until the monotonic clock says `end`."""
+        """Remove what is too old or too much, until the monotonic clock says `end`.
+
+        When this returns no power failure brings it back.
+        """
         with self._lock:
             going = too_much(self._items.values(), self._disk.now(), age, size)
         each_until(end, going, self.remove)
+        if going:
+            self._disk.sync_folder(self.folder)
 
     def remove(self, file_id: str) -> None:
         """Remove a file; the bytes first, so that they are never without a name."""

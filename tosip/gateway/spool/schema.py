@@ -14,7 +14,8 @@ COLUMNS = (
     " state, target, reason, refusals, released"
 )
 SCHEMA = f"""
-CREATE TABLE IF NOT EXISTS files (
+BEGIN IMMEDIATE;
+CREATE TABLE files (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL,
     user TEXT NOT NULL,
@@ -30,24 +31,25 @@ CREATE TABLE IF NOT EXISTS files (
     released INTEGER NOT NULL DEFAULT 0,
     hidden INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX IF NOT EXISTS by_user ON files (user, name, received);
-CREATE INDEX IF NOT EXISTS by_content ON files (digest, name);
-CREATE INDEX IF NOT EXISTS by_state ON files (state, received);
-CREATE INDEX IF NOT EXISTS unreleased ON files (received) WHERE released = 0;
-CREATE TABLE IF NOT EXISTS totals (
+CREATE INDEX by_user ON files (user, name, id);
+CREATE INDEX by_content ON files (digest, name);
+CREATE INDEX by_state ON files (state, received);
+CREATE INDEX unreleased ON files (received) WHERE released = 0;
+CREATE TABLE totals (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     {", ".join(f"{name} INTEGER NOT NULL DEFAULT 0" for name in TOTALS)}
 );
-INSERT OR IGNORE INTO totals (one) VALUES (1);
-CREATE TABLE IF NOT EXISTS requests (
+INSERT INTO totals (one) VALUES (1);
+CREATE TABLE requests (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     action TEXT NOT NULL,
     ids TEXT
 );
-CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS settled (one INTEGER PRIMARY KEY CHECK (one = 1), times INTEGER);
-INSERT OR IGNORE INTO settled VALUES (1, 0);
+CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE settled (one INTEGER PRIMARY KEY CHECK (one = 1), times INTEGER);
+INSERT INTO settled VALUES (1, 0);
 PRAGMA user_version={VERSION};
+COMMIT;
 """  # noqa: S608, names of our own
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from tosip.errors import ConfigurationError
@@ -28,7 +28,7 @@ from tosip.gateway.spool.notes import Notes
 from tosip.gateway.spool.opening import open_journal
 from tosip.gateway.spool.partial import Description, NoPartialError, Partial
 from tosip.gateway.spool.quarantine import Quarantine, Quarantined
-from tosip.gateway.spool.recovery import Recovery
+from tosip.gateway.spool.recovery import Recovery, drop_unfinished
 from tosip.gateway.spool.requests import Request, Requests
 from tosip.gateway.spool.reserve import Reserve
 from tosip.gateway.spool.retention import each_until, too_much
@@ -50,6 +50,7 @@ class Spool:
         self._keeping = keeping or Keeping()
         self._disk = disk or Disk()
         self._layout = Layout(folder)
+        self._reserve = Reserve(self._layout, self._disk)
         self._layout.make(self._disk)
         self._lock = take_lock(self._layout)
         try:
@@ -57,37 +58,38 @@ class Spool:
         except BaseException as error:
             os.close(self._lock)
             if isinstance(error, OSError):
-                raise ConfigurationError(
-                    f"Spool.folder: expected a folder to work in, got {folder} ({error})"
-                ) from None
+                raise self._unusable(error) from None
             raise
 
     def _open(self) -> None:
         layout, disk = self._layout, self._disk
-        self._journal, is_new = open_journal(layout, disk)
+        drop_unfinished(layout, disk)
+        self._journal = self._reserve.spend(lambda: open_journal(layout, disk))
         try:
             self._kept = Kept(layout, disk)
             self._copies = Copies(layout, disk, self._journal, self._keeping)
             self._quarantine = Quarantine(layout, disk, self._journal)
-            Recovery(layout, disk, self._journal, is_new).recover(
-                self._kept, self._copies.shelf, self._quarantine.shelf
+            recovery = Recovery(layout, disk, self._journal)
+            self._reserve.spend(
+                lambda: recovery.recover(self._kept, self._copies, self._quarantine.shelf)
             )
             self._committer = Committer(layout, disk, self._journal)
             self._deliveries = Deliveries(disk, self._journal, self._copies)
             self._names = Names(layout, disk, self._journal, self._kept, self._copies)
             self._requests = Requests(self._journal)
             self._notes = Notes(self._journal)
-            self._reserve = Reserve(layout, disk)
             self._reserve.fill()
             self._ids = Ids(self._newest_id())
         except BaseException:
             self._journal.close()
             raise
 
+    def _unusable(self, error: OSError) -> ConfigurationError:
+        wanted = "room on its disk" if self._reserve.is_wanted(error) else "a folder to work in"
+        return ConfigurationError(f"Spool.folder: expected {wanted}, got {self.folder} ({error})")
+
     def close(self) -> None:
         """Let another gateway have the spool."""
-        with contextlib.suppress(OSError):
-            self._requests.forget_taken()
         with contextlib.suppress(OSError):
             self.settle()
         self._journal.close()
@@ -130,9 +132,18 @@ class Spool:
         self._tell(STEPS[entry.state], entry, began)
         return entry
 
-    def keep(self, partial: Partial, description: Description) -> None:
-        """Keep an interrupted upload, to be resumed; an empty one goes."""
-        self._kept.keep(partial, description)
+    def keep(
+        self, partial: Partial, description: Description, wanted: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Keep an interrupted upload, to be resumed; one that is empty or not `wanted` goes.
+
+        `wanted` is asked when `supersede` cannot come between the answer and what follows from it.
+        """
+        self._kept.keep(partial, description, wanted)
+
+    def supersede(self, user: str, name: str) -> None:
+        """Remove for good what there is to resume: another upload of the name has begun."""
+        self._kept.supersede(user, name)
 
     def quarantine(self, partial: Partial, description: Description, reason: str) -> None:
         """Put a refused upload where people may look at it."""
@@ -142,13 +153,14 @@ class Spool:
         """Drop an upload that was not committed; may be repeated."""
         self._kept.discard(partial)
 
-    def rename(self, user: str, old: str, new: str, held: bool) -> Entry:
+    def rename(self, user: str, old: str, new: str, held: bool, camera: str | None = None) -> Entry:
         """Rename a user's own held file; held again if the new name is a temporary one too.
 
-        On disk when this returns; LookupError, with a sentence, if there is no such file.
+        It is of `camera` from now on (None: as before). On disk when this returns; LookupError,
+        with a sentence, if there is no such file.
         """
         began = time.perf_counter()
-        entry = self._names.rename(user, old, new, held)
+        entry = self._names.rename(user, old, new, held, camera)
         self._tell("renamed", entry, began)
         return entry
 
@@ -182,7 +194,7 @@ class Spool:
 
     def retry(self, ids: Collection[str] | None) -> list[Entry]:
         """Give dead letters (None: all) another chance; return those that have one."""
-        return self._deliveries.retry(ids)
+        return self._reserve.spend(lambda: self._deliveries.retry(ids))
 
     def give_up(self, ids: Collection[str]) -> list[Entry]:
         """Discard dead letters, as a person has decided; return these."""
@@ -190,19 +202,23 @@ class Spool:
 
     def overdue(self, hold: float) -> list[Entry]:
         """Deliver what was held for `hold` seconds under the name that it has; return it."""
-        return self._deliveries.overdue(hold)
+        return self._reserve.spend(lambda: self._deliveries.overdue(hold))
 
-    def dead(self) -> list[Entry]:
-        """Return what waits for a person, oldest first."""
-        return self._deliveries.dead()
+    def dead(self, most: int = -1) -> list[Entry]:
+        """Return what waits for a person, oldest first; the newest `most` if not negative."""
+        return self._deliveries.dead(most)
 
     def quarantined(self) -> list[Quarantined]:
         """Return what is in the quarantine, oldest first."""
         return self._quarantine.entries()
 
     def take_requests(self) -> list[Request]:
-        """Return what commands have asked for since the last call, whose requests are then done."""
+        """Return what commands have asked for; each request comes again until it is done."""
         return self._requests.take()
+
+    def finish_request(self, request: Request) -> None:
+        """Record that a request was acted on."""
+        self._reserve.spend(lambda: self._requests.done(request))
 
     def note(self, **facts: str) -> None:
         """Note small facts for `SpoolView.notes`."""
@@ -215,9 +231,22 @@ class Spool:
             " UNION SELECT id FROM files WHERE released=0) ORDER BY received, id"
         )
 
+    def spare(self, most: int) -> list[Entry]:
+        """Return the oldest files that are delivered and wait for the pipeline only."""
+        # The plus keeps SQLite from going through all that was ever delivered.
+        return self._journal.entries(
+            "released=0 AND +state=? ORDER BY received, id LIMIT ?", State.DELIVERED, most
+        )
+
+    def newest(self) -> list[Entry]:
+        """Return the newest file of each camera."""
+        return self._journal.entries("id IN (SELECT MAX(id) FROM files GROUP BY camera)")
+
     def settle(self) -> None:
         """Remove, or retain, the copies that nobody needs any more; call it once a second or so."""
         self._reserve.spend(self._copies.settle)
+        if self.totals.dead:
+            self._reserve.yield_to_others()
 
     def sweep(self) -> None:
         """Remove what is too old or too much, for a fraction of a second; call it now and then."""

@@ -12,8 +12,9 @@ class State(StrEnum):
 
     `HELD` has a temporary name and waits to be renamed. `PENDING` must be delivered; `RENAMING`
     too, and the archive may have given it its final name already. `DELIVERED` is verified on the
-    archive. `DEAD` was given up after refusals, and waits for a person. `DUPLICATE` has the name
-    and the bytes of another file that stands for it. `DISCARDED` was given up by a person.
+    archive. `DEAD` was given up after refusals, and waits for a person. `DUPLICATE` has
+    user, camera, name and bytes of another file, which stands for it. `DISCARDED` was given up by a
+    person.
     """
 
     HELD = "held"

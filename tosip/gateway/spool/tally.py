@@ -10,6 +10,7 @@ from dataclasses import replace
 from tosip.gateway.spool.stored import Entry, State, Totals
 
 WAITING = (State.HELD, State.PENDING, State.RENAMING)
+SPARE = 1000
 COUNTERS = {
     **dict.fromkeys(WAITING, "pending"),
     State.DELIVERED: "delivered",
@@ -48,7 +49,7 @@ class Waiting:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._ids: set[str] = set()
+        self._since: dict[str, float] = {}
         self._heap: list[tuple[float, str]] = []
 
     def update(self, entries: Iterable[Entry]) -> None:
@@ -57,12 +58,19 @@ class Waiting:
             for entry in entries:
                 file_id = entry.file.id
                 if entry.state not in WAITING:
-                    self._ids.discard(file_id)
-                elif file_id not in self._ids:
-                    self._ids.add(file_id)
+                    self._since.pop(file_id, None)
+                elif file_id not in self._since:
+                    self._since[file_id] = entry.file.received
                     heapq.heappush(self._heap, (entry.file.received, file_id))
-            while self._heap and self._heap[0][1] not in self._ids:
-                heapq.heappop(self._heap)
+            self._tidy()
+
+    def _tidy(self) -> None:
+        # Behind one that waits for ever all that came later would stay.
+        if len(self._heap) > 2 * len(self._since) + SPARE:
+            self._heap = [(received, file_id) for file_id, received in self._since.items()]
+            heapq.heapify(self._heap)
+        while self._heap and self._heap[0][1] not in self._since:
+            heapq.heappop(self._heap)
 
     def oldest(self) -> float | None:
         """Return when the oldest was received (Unix time); None when nothing waits."""
