@@ -1,5 +1,6 @@
 """The embedded archive as a process of its own."""
 
+import asyncio
 import ftplib
 import io
 import os
@@ -8,7 +9,10 @@ import subprocess
 import sys
 from typing import Any
 
+import aioftp
 import pytest
+
+from tosip.gateway.archive import ArchiveServer
 
 LOGIN = {"user": "gateway", "password": "s3cret"}
 
@@ -52,6 +56,43 @@ def test_it_keeps_the_newest_files_only(archive, tmp_path, until):
             client.storbinary(f"STOR .{number}.part", io.BytesIO(b"abc"))
             client.rename(f".{number}.part", str(number))
     until(lambda: sorted(path.name for path in (tmp_path / "root").iterdir()) == ["2", "3"])
+
+
+def test_it_keeps_what_was_renamed_just_now_however_old_that_is(archive):
+    with connected(archive("--keep", "1")) as client:
+        client.login("gateway", "s3cret")
+        for number in range(2):
+            client.storbinary(f"STOR .{number}.part", io.BytesIO(b"abc"))
+        for number in (1, 0):
+            client.rename(f".{number}.part", str(number))
+            assert client.size(str(number)) == 3
+
+
+def test_it_keeps_what_any_session_has_renamed_last(archive):
+    started = archive("--keep", "1")
+    with connected(started) as one, connected(started) as other:
+        for client, name in ((one, "a"), (other, "b")):
+            client.login("gateway", "s3cret")
+            client.storbinary(f"STOR .{name}.part", io.BytesIO(b"abc"))
+            client.rename(f".{name}.part", name)
+        assert one.size("a") == other.size("b") == 3
+
+
+def test_a_file_that_is_removed_while_its_size_is_looked_up_is_not_there(tmp_path, monkeypatch):
+    async def gone(*_):
+        raise aioftp.PathIOError(reason=(None, None, None))
+
+    async def ask():
+        server = ArchiveServer(tmp_path, "gateway", "s3cret")
+        await server.start("127.0.0.1", 0)
+        async with aioftp.Client.context("127.0.0.1", server.port, "gateway", "s3cret") as client:
+            code, _ = await client.command("SIZE x", "xxx")
+        await server.close()
+        return code
+
+    (tmp_path / "x").write_bytes(b"abc")
+    monkeypatch.setattr(aioftp.AsyncPathIO, "stat", gone)
+    assert asyncio.run(ask()) == "550"
 
 
 @pytest.mark.parametrize("end", ["SIGTERM", "end of input"])

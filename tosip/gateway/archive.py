@@ -20,6 +20,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +65,12 @@ class ArchiveServer(aioftp.Server):
             connection.response("530", "log in first")
             return True
         path, _ = self.get_paths(connection, rest)
-        if await connection.path_io.is_file(path):
-            connection.response("213", str((await connection.path_io.stat(path)).st_size))
-        else:
-            connection.response("550", "no such file")
+        # Pruning may come between these two.
+        with contextlib.suppress(aioftp.PathIOError):
+            if await connection.path_io.is_file(path):
+                connection.response("213", str((await connection.path_io.stat(path)).st_size))
+                return True
+        connection.response("550", "no such file")
         return True
 
     async def _noop(self, connection: Connection, rest: Any) -> bool:
@@ -75,21 +78,28 @@ class ArchiveServer(aioftp.Server):
         return True
 
     async def _rename_and_prune(self, connection: Connection, rest: Any) -> bool:
+        connection.renamed, _ = self.get_paths(connection, rest)
         goes_on = await self.rnto(connection, rest)
         if self._keep:
-            await asyncio.to_thread(prune, self._root, self._keep)
+            # Whoever has renamed a file looks at it next.
+            fresh = {getattr(one, "renamed", None) for one in self.connections.values()}
+            await asyncio.to_thread(prune, self._root, self._keep, fresh)
         return goes_on
 
 
-def prune(root: Path, keep: int) -> None:
-    """Remove the oldest files below `root` until `keep` are left; uploads on their way stay."""
+def prune(root: Path, keep: int, fresh: Collection[object]) -> None:
+    """Remove the oldest files below `root` until `keep` are left.
+
+    Uploads on their way stay, and so does what is `fresh`, even if then there are more.
+    """
     ages = {}
     for path in root.rglob("*"):
         with contextlib.suppress(OSError):
             if path.is_file() and path.suffix != TEMPORARY:
                 ages[path] = path.stat().st_mtime_ns
-    for path in sorted(ages, key=lambda path: (ages[path], path))[:-keep]:
-        path.unlink(missing_ok=True)
+    for path in sorted(ages, key=lambda path: (path in fresh, ages[path], path))[:-keep]:
+        if path not in fresh:
+            path.unlink(missing_ok=True)
 
 
 async def serve(root: Path, port: int, keep: int) -> int:

@@ -10,8 +10,8 @@
 
 Each fault waits for its verb (`CONNECT` is the greeting) and strikes `times` times (None: always)
 after sparing `after` of them; a command that one fault spoils is not seen by those after it.
-`capacity` bounds the bytes kept: beyond it comes 452. `log` has every command but PASS. It depends
-on nothing else in these tests.
+`capacity` bounds the bytes kept: beyond it comes 452. `most_sessions` bounds those at once: beyond
+it comes 421. `log` has every command but PASS. It depends on nothing else in these tests.
 """
 
 from __future__ import annotations
@@ -104,13 +104,29 @@ class Stall:
 
 
 @dataclass(frozen=True)
+class Drip:
+    """Send a file byte by byte, with so many seconds between them."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Add:
+    """Send this after a file."""
+
+    data: bytes
+
+
+@dataclass(frozen=True)
 class Slow:
     """Wait so many seconds before acting."""
 
     seconds: float
 
 
-Misbehaviour = Say | Cut | Silence | Mute | No150 | HangUp | Keep | Flip | Break | Stall | Slow
+Misbehaviour = (
+    Say | Cut | Silence | Mute | No150 | HangUp | Keep | Flip | Break | Stall | Drip | Add | Slow
+)
 
 
 @dataclass
@@ -149,6 +165,7 @@ class HostileArchive:
         self.log: list[str] = []
         self.faults: list[Fault] = []
         self.capacity: int | None = None
+        self.most_sessions: int | None = None
         self.sessions: set[asyncio.Task[None]] = set()
         self.connected = 0
         self.port = 0
@@ -202,7 +219,10 @@ class HostileArchive:
         session = Conversation(self, reader, writer)
         try:
             with contextlib.suppress(OSError, asyncio.CancelledError):
-                await session.run()
+                if self.most_sessions is None or self.connected <= self.most_sessions:
+                    await session.run()
+                else:
+                    session.say("421 too many of you")
         finally:
             self.sessions.discard(task)
             self.connected -= 1
@@ -404,8 +424,10 @@ class Conversation:
                 files[path] = bytes(kept[: kind.size])
                 return "!" * kind.reset + kind.reply
             capacity = self.archive.capacity
-            if capacity is not None and sum(map(len, files.values())) + len(kept) > capacity:
-                return "452 full"
+            if capacity is not None:
+                files[path] = bytes(kept)
+                if sum(map(len, files.values())) > capacity:
+                    return "452 full"
         if isinstance(kind, Keep):
             del kept[kind.size :]
         if isinstance(kind, Flip):
@@ -417,8 +439,13 @@ class Conversation:
         with contextlib.suppress(ConnectionError):
             if isinstance(kind, Break | Stall | Keep):
                 data = data[: kind.size]
-            writer.write(data)
-            await writer.drain()
+            if isinstance(kind, Add):
+                data += kind.data
+            pause = kind.seconds if isinstance(kind, Drip) else 0.0
+            for part in [data[at : at + 1] for at in range(len(data))] if pause else [data]:
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(pause)
             if isinstance(kind, Stall):
                 await asyncio.Event().wait()
         if isinstance(kind, Break):

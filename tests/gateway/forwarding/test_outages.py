@@ -6,10 +6,12 @@ import os
 import time
 
 import pytest
+from aioftp.common import Code
 
 from tests.gateway.forwarding.hostile_archive import (
     Break,
     Cut,
+    Drip,
     HangUp,
     Misbehaviour,
     Mute,
@@ -18,7 +20,9 @@ from tests.gateway.forwarding.hostile_archive import (
     Silence,
     Stall,
 )
-from tosip.gateway.forwarding import session
+from tosip.gateway.forwarding import session, transfer
+from tosip.gateway.forwarding.pace import Pace, TooSlow
+from tosip.gateway.forwarding.sending import DataConnection
 from tosip.testing.ioc import free_port
 
 DATA = bytes(range(256)) * 4096 * 8  # 8 MiB: more than the kernel's buffers take
@@ -118,6 +122,107 @@ def test_archive_that_is_full_takes_all_when_it_has_room_again(depot, archive):
     depot.do(archive.behave)
     depot.until_delivered(6)
     assert archive.files == {f"{number}": DATA for number in range(6)}
+
+
+@pytest.mark.parametrize("reply", ["452 full", "552 full", "451 oops"])
+def test_what_was_sent_of_a_file_that_is_not_taken_makes_room_for_others(depot, archive, reply):
+    archive.misbehave("STOR", Break(100_000, reply))
+    depot.start(archive, workers=1, first_delay=30, longest_delay=60)
+    depot.commit("x", DATA)
+    depot.until(lambda: depot.forwarder.state == "Refusing")
+    assert archive.verbs()[-1] == "DELE"
+    assert archive.files == {}
+
+
+def test_partial_files_of_several_workers_do_not_keep_each_other_out(depot, archive):
+    depot.start(archive, workers=3)
+    depot.until(lambda: depot.forwarder.state == "OK")
+    archive.capacity = 7 << 20
+    depot.do(setattr, depot.forwarder, "paused", True)
+    for number in range(3):
+        depot.commit(f"{number}", bytes([number]) * (4 << 20))
+    depot.do(setattr, depot.forwarder, "paused", False)
+    depot.until_delivered(1)
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_archive_that_allows_few_sessions_is_used_through_these(depot, archive, most, caplog):
+    archive.most_sessions = most
+    depot.start(archive, workers=3, first_delay=30, longest_delay=60)
+    for number in range(60):
+        depot.commit(f"{number}", DATA[:100_000])
+    depot.until_delivered(60)
+    assert set(depot.states) == {"OK"}
+    lines = [r.getMessage() for r in caplog.records if "421 too many" in r.getMessage()]
+    assert 1 <= len(lines) <= 3 - most
+    assert archive.verbs().count("USER") == most
+
+
+def test_archive_that_lets_nobody_in_is_away_for_those_that_were_turned_away_too(depot, archive):
+    archive.most_sessions = 1
+    depot.start(archive, workers=3, first_delay=0.01, longest_delay=0.05)
+    for number in range(20):
+        depot.commit(f"{number}", DATA[:100_000])
+    depot.until_delivered(20)
+    port = archive.port
+    depot.call(archive.stop())
+    depot.commit("x")
+    depot.until(lambda: depot.forwarder.state == "Unreachable")
+    depot.call(archive.start(port=port))
+    depot.until_delivered(21)
+
+
+def test_drip_holds_no_worker(depot, archive):
+    archive.misbehave("RETR", Drip(0.01))
+    depot.start(archive, workers=1, timeout=0.2, verify="read-back")
+    depot.commit("x", DATA[:100_000])
+    depot.until_delivered(1)
+    assert any("expected at least 1024 bytes/s, got" in error for error in depot.errors)
+
+
+def test_pace_counts_what_reaches_the_other_end():
+    moved = iter([0, 1_000_000, 1_000_001])
+    pace = Pace(lambda: next(moved), 0.01)
+    time.sleep(0.01)
+    pace.check()
+    pace.check()
+    time.sleep(0.01)
+    with pytest.raises(TooSlow, match="got "):
+        pace.check()
+
+
+class Kernel(DataConnection):
+    """A data connection whose kernel still has so much of a file to send."""
+
+    def __init__(self, unsent):
+        self._unsent = iter(unsent)
+        self.left = unsent[0]
+
+    def unsent(self):
+        self.left = next(self._unsent)
+        return self.left
+
+    def pace(self):
+        return Pace(lambda: -self.left, 0.02)
+
+
+@pytest.mark.parametrize(
+    ("unsent", "error"),
+    [
+        ([10_000, 9_999], TooSlow),
+        ([10_000, 5_000, 0], TimeoutError),
+        ([10_000, 5_000, 4_999], TooSlow),
+        ([0], TimeoutError),
+    ],
+)
+def test_reply_is_waited_for_while_enough_goes_on_to_the_archive(unsent, error):
+    async def wait():
+        reply = asyncio.ensure_future(asyncio.sleep(60, (Code("226"), ["too late"])))
+        await transfer._wait_while_it_moves(reply, Kernel(unsent), 0.02)
+
+    with pytest.raises(TimeoutError) as told:
+        asyncio.run(wait())
+    assert told.type is error
 
 
 def test_one_worker_at_a_time_tries_an_archive_that_is_down(depot, archive):

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from tests.gateway.forwarding.hostile_archive import Flip, Keep, Say
+from tests.gateway.forwarding.hostile_archive import Flip, HangUp, Keep, Say
 from tosip.gateway.spool.stored import State
 
 DATA = b"ours" * 10000
@@ -86,7 +86,7 @@ def test_refusal_again_and_again_is_a_dead_letter_with_the_archives_words(
     assert dead.reason == f"{verb}: {code} no such luck"
     assert dead.refusals == 3
     assert dead.file.path.read_bytes() == DATA
-    assert "x" not in archive.files
+    assert archive.files == {}
     assert depot.forwarder.last_error.startswith("x given up")
     assert depot.spool.totals.balanced
 
@@ -147,6 +147,17 @@ def test_file_that_is_forgotten_is_not_delivered(depot, archive):
     depot.until_delivered(2)
     assert set(archive.files) == {"x", "z"}
     assert entry.state == State.PENDING
+
+
+def test_what_was_sent_of_a_file_that_is_damaged_then_is_removed(depot, archive):
+    archive.misbehave("STOR", HangUp(after=True))
+    depot.start(archive, workers=1, first_delay=30, longest_delay=60)
+    entry = depot.commit("x", DATA)
+    depot.until(lambda: depot.forwarder.state == "Unreachable")
+    damage(entry.file.path, "bit")
+    depot.do(depot.forwarder.retry_now)
+    depot.until_dead()
+    assert archive.files == {}
 
 
 def test_one_file_that_is_refused_does_not_hold_up_others(depot, archive):

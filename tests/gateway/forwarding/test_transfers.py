@@ -6,7 +6,7 @@ import aioftp
 import pytest
 
 from tests.gateway.forwarding.depot import PASSWORD, USER
-from tests.gateway.forwarding.hostile_archive import HASHES, Flip, Keep, Say
+from tests.gateway.forwarding.hostile_archive import HASHES, Add, Flip, Keep, Say, Slow
 from tosip.gateway.archive import ArchiveServer
 
 DATA = bytes(range(256)) * 4096 * 3  # 3 MiB
@@ -134,6 +134,28 @@ def test_read_back_finds_damage_that_size_does_not(depot, archive):
     depot.until_delivered(1)
     assert archive.files == {"x": DATA}
     assert archive.verbs().count("RETR") == 2
+
+
+def test_archive_may_take_longer_over_the_hash_of_a_large_file(depot):
+    archive = depot.archive(features=HASHING)
+    archive.misbehave("XSHA256", Slow(0.35), times=None)
+    depot.start(archive, timeout=0.2)
+    depot.commit("x", DATA * 2)  # 0.6 s more
+    depot.until_delivered(1)
+    assert set(depot.states) == {"OK"}
+
+
+@pytest.mark.parametrize("size", [5, 8 << 20])
+def test_read_back_that_gives_more_than_the_file_gives_other_bytes(depot, archive, size):
+    archive.misbehave("RETR", Add(bytes(size)), times=2)
+    depot.start(archive, verify="read-back", refusals=2, workers=1)
+    depot.commit("x", DATA)
+    (dead,) = depot.until_dead()
+    assert dead.reason == "expected the bytes that were sent on the archive, got others"
+    depot.commit("y", DATA)
+    depot.until_delivered(1)
+    assert archive.files == {"y": DATA}
+    assert archive.verbs().count("USER") == 1
 
 
 def test_connections_are_kept_between_files(depot, archive):

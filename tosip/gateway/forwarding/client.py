@@ -48,7 +48,8 @@ class ArchiveClient(aioftp.Client):
         archive = self.archive
         async with asyncio.timeout(archive.timeout):
             await self._connect()
-        await self._expect("220", wait="120")
+        async with asyncio.timeout(archive.timeout):
+            await self._expect("220", wait="120")
         if self.tls is not None and archive.tls == "explicit":
             await self.ask("AUTH TLS", "234")
             async with asyncio.timeout(archive.timeout):
@@ -97,7 +98,10 @@ class ArchiveClient(aioftp.Client):
     @property
     def connected(self) -> bool:
         """Whether the archive has not hung up yet, as far as is known."""
-        return self._stream is not None and not self._stream.reader.at_eof()
+        if self._stream is None:
+            return False
+        reader = self._stream.reader
+        return not reader.at_eof() and reader.exception() is None
 
     @property
     def tls_session(self) -> ssl.SSLSession | None:
@@ -139,10 +143,9 @@ class ArchiveClient(aioftp.Client):
             raise
 
     async def _expect(self, expected: str = "xxx", wait: str = "") -> tuple[Code, list[str]]:
-        async with asyncio.timeout(self.archive.timeout):
+        code, lines = await self.parse_response()
+        while wait and code.matches(wait):
             code, lines = await self.parse_response()
-            while wait and code.matches(wait):
-                code, lines = await self.parse_response()
         self.check_codes(Code(expected), code, lines)
         return code, lines
 

@@ -6,7 +6,8 @@ size is compared again. Only then the file counts as delivered.
 
 After an interruption nobody knows what was done, so the archive is asked first. A file under a
 final name that provably has our bytes is ours; any other is somebody else's, is never overwritten,
-and ours becomes `name~<id>`.
+and ours becomes `name~<id>`. A rename that was not seen to happen may happen yet, so nothing is
+written any more under the temporary name that it was to end.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
@@ -27,7 +29,9 @@ from tosip.gateway.forwarding.client import ArchiveClient
 from tosip.gateway.forwarding.faults import (
     ArchiveRefusal,
     ForgottenFile,
+    SpoolDamage,
     SpoolTrouble,
+    SpoolUnreadable,
 )
 from tosip.gateway.forwarding.jobs import Job
 from tosip.gateway.forwarding.looking import Looker
@@ -37,6 +41,9 @@ from tosip.gateway.settings import ArchiveSettings
 from tosip.gateway.spool.spool import Spool
 from tosip.gateway.spool.stored import State, StoredFile
 from tosip.gateway.threads import Threads
+
+# A name that is refused so often may be that of a folder; then it is `name~<id>`.
+NAME_REFUSALS = 2
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class Means:
                 self.spool.mark,
                 job.file.id,
                 state,
-                target=target,
+                target=target if state == State.DELIVERED else job.to_record(target),
                 reason=reason,
                 refusals=job.refusals,
             )
@@ -66,6 +73,10 @@ class Means:
             raise SpoolTrouble(f"the journal cannot be written: {error}") from None
         if entry is None or entry.state != state or job.forgotten:
             raise ForgottenFile(f"{job.file.id} is not in the spool any more")
+        self.aim(job, target)
+
+    def aim(self, job: Job, target: str) -> None:
+        """Note what a file is to be called, and let others have the name that it was to have."""
         if job.target != target:
             self.claims.give_back(job.target, job.file.id)
         job.target = target
@@ -81,7 +92,7 @@ class Delivery:
         self._file, self._following = job.file, following
         self._looker = Looker(client, means.threads)
         self._final = PurePosixPath(means.archive.folder, job.file.name)
-        self._temporary = temporary_name(self._final, job.file.id)
+        self._temporary = temporary_name(self._final, job.file.id, job.renames)
         self._hash = ""
         self._begun = time.monotonic()
 
@@ -91,19 +102,31 @@ class Delivery:
         Meanwhile the copy of the `following` file is checked.
         """
         copies, offer = self._means.copies, self._looker.offer
-        checked = await copies.take(self._file, offer)
+        try:
+            checked = await copies.take(self._file, offer)
+        except (SpoolDamage, SpoolUnreadable):
+            if self._job.unsure:
+                await self._clean_up()
+            raise
         self._hash = checked.hash
         if self._following is not None:
             copies.look_ahead(self._following, offer)
         try:
+            await self._deliver(checked.copy)
+        finally:
+            checked.copy.close()
+
+    async def _deliver(self, copy: BinaryIO) -> None:
+        try:
             if not await self._was_done():
-                await self._upload(checked.copy)
+                await self._upload(copy)
                 await self._give_final_name()
         except ArchiveRefusal:
             self._client.forget_folders()
+            if self._job.refusals + 1 >= self._means.archive.refusals:
+                # This was the last try.
+                await self._remove(self._temporary)
             raise
-        finally:
-            checked.copy.close()
 
     async def _was_done(self) -> bool:
         """Tell whether an earlier try has succeeded without our knowing."""
@@ -111,7 +134,7 @@ class Delivery:
         if job.target:
             if await self._was_renamed(PurePosixPath(job.target)):
                 return True
-            await self._means.mark(job, State.PENDING)
+            await self._use_another_name()
         if job.unsure:
             for name in final_names(self._final, self._file.id):
                 size = await self._looker.size(name)
@@ -122,43 +145,58 @@ class Delivery:
         return False
 
     async def _was_renamed(self, target: PurePosixPath) -> bool:
-        if await self._looker.size(self._temporary) is not None:
+        looker, file = self._looker, self._file
+        if await looker.size(self._temporary) is not None:
             return False
-        if await self._looker.size(target) != self._file.size:
+        if await looker.size(target) != file.size:
             return False
-        try:
-            await self._verify(target)
-        except ArchiveRefusal:
-            return False
-        return True
+        same = await looker.is_ours(target, file, self._hash)
+        if same is None:
+            # A checksum speaks against others' bytes at least; without one the size must do.
+            same = await looker.same_hash(target, file, self._hash)
+        return same is not False
+
+    async def _use_another_name(self) -> None:
+        """Leave nothing to a rename that the archive may carry out late."""
+        await self._client.delete(self._temporary)
+        self._job.renames += 1
+        self._temporary = temporary_name(self._final, self._file.id, self._job.renames)
+        await self._means.mark(self._job, State.PENDING)
 
     async def _take_over(self, name: PurePosixPath) -> bool:
         """Count a file that is there as ours, if it provably has our bytes."""
         claims, file = self._means.claims, self._file
         if not claims.take(str(name), file.id):
             return False
-        if not await self._looker.is_proven(name, file, self._hash):
+        if not await self._looker.is_ours(name, file, self._hash):
             claims.give_back(str(name), file.id)
             return False
         await self._client.delete(self._temporary)
-        self._job.target = str(name)
+        self._means.aim(self._job, str(name))
         return True
 
     async def _upload(self, copy: BinaryIO) -> None:
         await self._client.ensure_folder(self._final.parent)
         if self._job.unsure and await self._is_uploaded():
             return
-        begun = time.monotonic()
-        size = self._file.size
-        await store(
-            self._client, self._means.threads, self._temporary, copy, size, self._means.sent
-        )
-        self._tell("forwarded", seconds=time.monotonic() - begun)
         try:
+            await self._store(copy)
             await self._verify(self._temporary)
         except ArchiveRefusal:
             await self._remove(self._temporary)
             raise
+
+    async def _store(self, copy: BinaryIO) -> None:
+        begun = time.monotonic()
+        size, means = self._file.size, self._means
+        try:
+            await store(self._client, means.threads, self._temporary, copy, size, means.sent)
+        except aioftp.StatusCodeError:
+            # What came until then takes room: on an archive that is full, partial files of several
+            # workers would keep all of them out.
+            await self._clean_up()
+            raise
+        self._tell("forwarded", seconds=time.monotonic() - begun)
 
     async def _is_uploaded(self) -> bool:
         """Look for what an earlier try has left; without a hash it is not worth believing."""
@@ -205,14 +243,15 @@ class Delivery:
                 got = "no file" if there is None else f"{there} bytes"
                 raise ArchiveRefusal(f"expected {self._file.size} bytes after RNTO, got {got}")
         except ArchiveRefusal:
-            self._means.claims.give_back(str(name), self._file.id)
-            self._job.target = ""
+            self._job.names_refused += 1
+            self._means.aim(self._job, "")
             raise
 
     async def _choose(self) -> PurePosixPath | None:
         """Claim a name that is free on the archive; None if the file turns out to be there."""
         claims, file = self._means.claims, self._file
-        for name in final_names(self._final, file.id):
+        refused = int(self._job.names_refused >= NAME_REFUSALS)
+        for name in islice(final_names(self._final, file.id), refused, None):
             if not claims.take(str(name), file.id):
                 continue
             size = await self._looker.size(name)
@@ -226,6 +265,11 @@ class Delivery:
     async def _remove(self, path: PurePosixPath) -> None:
         with suppress(aioftp.StatusCodeError):
             await self._client.delete(path)
+
+    async def _clean_up(self) -> None:
+        """Remove the temporary file if that works; the session is given up after this."""
+        with suppress(OSError, ValueError, aioftp.AIOFTPException):
+            await self._client.delete(self._temporary)
 
     def _seconds(self) -> float:
         return time.monotonic() - self._begun

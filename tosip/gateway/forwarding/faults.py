@@ -13,6 +13,7 @@ import ssl
 import aioftp
 
 from tosip.errors import DeliveryError
+from tosip.gateway.forwarding.pace import TooSlow
 
 # 552 is not among these: an archive that is full takes the file another day.
 ABOUT_FILE = ("501", "550", "551", "553", "554")
@@ -62,7 +63,7 @@ def _words(error: BaseException) -> str:
     if isinstance(error, aioftp.StatusCodeError):
         verb = f"{error.verb}: " if isinstance(error, UnexpectedReply) else ""
         return f"{verb}{error.received_codes[-1]} {' '.join(error.info).strip(' -')}"
-    if isinstance(error, DeliveryError):
+    if isinstance(error, DeliveryError | TooSlow):
         return str(error)
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"

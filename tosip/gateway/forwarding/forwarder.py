@@ -4,7 +4,8 @@ Some workers share the work, each with a connection of its own. The even ones ta
 so that what cameras send now does not wait for a backlog; the odd ones take the oldest, so that the
 backlog ends. A file that the archive refuses waits longer after each try, and is given up (a dead
 letter, kept in the spool) after some. When the archive itself fails, one worker at a time goes on
-trying, with growing pauses; one delivered file brings all of them back.
+trying, with growing pauses; one delivered file brings all of them back. When it lets in some
+workers and not others, these rest: it may allow fewer sessions than there are workers.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ class Forwarder:
         self._next_look = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._workers: list[asyncio.Task[None]] = []
+        self._sessions = [Session(archive, self._context) for _ in range(workers)]
         self._wake_up = [asyncio.Event() for _ in range(workers)]
         self._outcomes = Outcomes(self._means, self._jobs, self._breaker, on_delivered, on_change)
 
@@ -118,6 +120,8 @@ class Forwarder:
         """End all waiting: for the archive, and for files that it has refused."""
         self._breaker.hurry()
         self._jobs.hurry()
+        for session in self._sessions:
+            session.rests_until = 0.0
         self._next_look = 0.0
         self._wake()
 
@@ -140,7 +144,7 @@ class Forwarder:
         await asyncio.to_thread(self._pool.shutdown)
 
     async def _work(self, number: int) -> None:
-        session = Session(self._archive, self._context)
+        session = self._sessions[number]
         try:
             while True:
                 job = await self._next(number, session)
@@ -157,24 +161,43 @@ class Forwarder:
         """Wait for a job; None when it is time to look whether the archive still answers."""
         while True:
             self._wake_up[number].clear()
-            now, wake = _now(), [_now() + self._archive.check_interval]
-            if not self._paused and self._breaker.allows(now):
+            now = _now()
+            if not (self._paused or self._rests(session, now)) and self._breaker.allows(now):
                 job = self._jobs.take(now, newest=number % 2 == 0)
-                if job is not None:
+                if job is not None or (number == 0 and now >= self._next_look):
                     return job
-                if number == 0 and now >= self._next_look:
-                    return None
-                wake += [at for at in (self._jobs.next_due, self._next_look) if at is not None]
-            elif not self._paused and not self._breaker.is_probing:
-                wake.append(self._breaker.next_try)
-            wake = [at for at in wake if at > now]
             with suppress(TimeoutError):
-                async with asyncio.timeout_at(min(wake, default=None)):
+                async with asyncio.timeout_at(self._next_event(session, now)):
                     await self._wake_up[number].wait()
                     continue
             idle = session.idle_since
             if idle is not None and _now() - idle >= self._archive.check_interval:
                 await session.quit()
+
+    def _next_event(self, session: Session, now: float) -> float:
+        """Return until when a worker that has nothing to do may sleep."""
+        events: list[float | None] = [now + self._archive.check_interval]
+        if self._paused:
+            pass
+        elif self._rests(session, now):
+            events.append(session.rests_until)
+        elif self._breaker.allows(now):
+            events += [self._jobs.next_due, self._next_look]
+        elif not self._breaker.is_probing:
+            events.append(self._breaker.next_try)
+        return min(at for at in events if at is not None and at > now)
+
+    def _rests(self, session: Session, now: float) -> bool:
+        """Whether a worker that was turned away leaves the archive to those that it has let in."""
+        return now < session.rests_until and self._others_are_in(session)
+
+    def _is_turned_away(self, session: Session, error: Exception) -> bool:
+        """Whether no session could be begun, but not because the archive is gone for all."""
+        silence = isinstance(error, TimeoutError)
+        return session.idle_since is None and not silence and self._others_are_in(session)
+
+    def _others_are_in(self, session: Session) -> bool:
+        return any(other.is_open for other in self._sessions if other is not session)
 
     async def _serve(self, number: int, session: Session, job: Job | None) -> None:
         """Deliver a file, or look after the archive; whatever goes wrong is dealt with."""
@@ -189,6 +212,9 @@ class Forwarder:
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001, a worker outlives whatever the archive says
+            if self._is_turned_away(session, error):
+                self._outcomes.turned_away(session, job, error)
+                return
             if not isinstance(error, ArchiveRefusal | ForgottenFile):
                 session.drop()
             await self._outcomes.failed(number, job, error)

@@ -105,11 +105,16 @@ async def has_hash(
         if error.received_codes[-1].startswith("5"):
             return None
         raise
-    words = lines[-1].replace(str(path), " ").replace(path.name, " ")
+    words = _without(_without(lines[-1], str(path)), path.name)
     # A CRC often comes without leading zeros.
     digits = f"1,{len(expected)}" if not offer.is_proof else len(expected)
     found = re.findall(rf"\b[0-9a-f]{{{digits}}}\b", words.lower())
     return any(one.zfill(len(expected)) == expected for one in found) if found else None
+
+
+def _without(text: str, name: str) -> str:
+    """Take out a name where it stands by itself: a short one may be a part of the hash too."""
+    return re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", " ", text)
 
 
 def check_copy(file: StoredFile, opened: BinaryIO, offer: Offer | None) -> str:

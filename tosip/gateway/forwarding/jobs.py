@@ -10,18 +10,25 @@ from dataclasses import dataclass
 
 from tosip.gateway.spool.stored import Entry, StoredFile
 
+# No name on the archive has it, because FTP cannot say it.
+BETWEEN = "\n"
+
 
 @dataclass(eq=False)
 class Job:
     """A file to deliver.
 
-    `target` is set while its rename may have been done; `unsure` means that an earlier try may have
-    left something on the archive; `hiccups` counts tries that failed while other files passed.
+    `target` is set while its rename may have been done; `renames` counts renames before that of
+    which nobody knows, because the archive may carry them out yet; `names_refused` counts final
+    names that it refused. `unsure` means that an earlier try may have left something on the
+    archive; `hiccups` counts tries that failed while other files passed.
     """
 
     file: StoredFile
     target: str = ""
     refusals: int = 0
+    renames: int = 0
+    names_refused: int = 0
     unsure: bool = True
     forgotten: bool = False
     hiccups: int = 0
@@ -30,7 +37,12 @@ class Job:
     @classmethod
     def of(cls, entry: Entry) -> Job:
         """Return the job that an entry of the spool asks for."""
-        return cls(entry.file, entry.target, entry.refusals)
+        target, _, renames = entry.target.partition(BETWEEN)
+        return cls(entry.file, target, entry.refusals, int(renames or 0))
+
+    def to_record(self, target: str) -> str:
+        """Return what the journal keeps beside the state: the target, and `renames` if any."""
+        return f"{target}{BETWEEN}{self.renames}" if self.renames else target
 
     def __lt__(self, other: Job) -> bool:
         return (self.file.received, self.file.id) < (other.file.received, other.file.id)

@@ -54,7 +54,7 @@ class Looker:
         for asked in (path, path.parent):
             text = bytearray()
             try:
-                await fetch(self._client, self._threads, f"LIST {asked}", LONGEST_LIST, text.extend)
+                await self._list(asked, text)
             except ArchiveRefusal:
                 continue
             except aioftp.StatusCodeError as error:
@@ -69,6 +69,12 @@ class Looker:
                 if name.name == path.name and facts["type"] == "file":
                     return _number(facts["size"])
         return None
+
+    async def _list(self, path: PurePosixPath, text: bytearray) -> None:
+        command = f"LIST {path}"
+        size = await fetch(self._client, self._threads, command, LONGEST_LIST, text.extend)
+        if size > LONGEST_LIST:
+            raise ConnectionError(f"expected at most {LONGEST_LIST} bytes from LIST, got more")
 
     async def same_hash(self, path: PurePosixPath, file: StoredFile, expected: str) -> bool | None:
         """Compare by the hash that the archive offers; None if there is none, or no answer."""
@@ -87,14 +93,15 @@ class Looker:
             return None
         return size == file.size and digest.hexdigest() == file.digest
 
-    async def is_proven(self, path: PurePosixPath, file: StoredFile, expected: str) -> bool:
-        """Tell whether a file there surely has our bytes; its size is known to be ours."""
+    async def is_ours(self, path: PurePosixPath, file: StoredFile, expected: str) -> bool | None:
+        """Tell whether a file there has our bytes, by proof; its size is known to be ours.
+
+        None if the archive neither offers a hash that proves it nor lets us read the file.
+        """
         same = None
         if self.offer is not None and self.offer.is_proof:
             same = await self.same_hash(path, file, expected)
-        if same is None:
-            same = await self.same_bytes(path, file)
-        return bool(same)
+        return await self.same_bytes(path, file) if same is None else same
 
 
 def _number(text: str) -> int:

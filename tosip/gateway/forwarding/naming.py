@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
@@ -10,10 +11,11 @@ LONGEST_COMPONENT = 255
 MOST_NAMES = 5
 
 
-def temporary_name(final: PurePosixPath, file_id: str) -> PurePosixPath:
+def temporary_name(final: PurePosixPath, file_id: str, number: int) -> PurePosixPath:
     """Return a name beside the final one that tells whose it is and that it is not complete."""
-    whole = f".{final.name}.{file_id}.part"
-    return final.with_name(whole if _fits(whole) else f".{file_id}.part")
+    tag = f"{file_id}-{number}" if number else file_id
+    whole = f".{final.name}.{tag}.part"
+    return final.with_name(whole if _fits(whole) else f".{tag}.part")
 
 
 def final_names(final: PurePosixPath, file_id: str) -> Iterator[PurePosixPath]:
@@ -34,6 +36,15 @@ def _fits(name: str) -> bool:
     return len(name.encode("utf-8", "surrogateescape")) <= LONGEST_COMPONENT
 
 
+def _folded(name: str) -> str:
+    """Return what is the same for names that some file system takes for one.
+
+    Archives on Windows, macOS or SMB shares fold case, forms of one letter and dots at the end.
+    """
+    plain = unicodedata.normalize("NFD", name).casefold()
+    return "/".join(part.rstrip(". ") for part in plain.split("/"))
+
+
 class Claims:
     """Final names that deliveries under way have chosen, so that no two choose the same."""
 
@@ -41,10 +52,10 @@ class Claims:
         self._owners: dict[str, str] = {}
 
     def take(self, name: str, file_id: str) -> bool:
-        """Claim a name; False if another delivery has it."""
-        return self._owners.setdefault(name, file_id) == file_id
+        """Claim a name; False if another delivery has it, or one that may be the same there."""
+        return self._owners.setdefault(_folded(name), file_id) == file_id
 
     def give_back(self, name: str, file_id: str) -> None:
         """Give up a name; that it was not ours is no error."""
-        if self._owners.get(name) == file_id:
-            del self._owners[name]
+        if self._owners.get(_folded(name)) == file_id:
+            del self._owners[_folded(name)]

@@ -22,6 +22,7 @@ from tosip.gateway.forwarding.faults import (
     explain,
 )
 from tosip.gateway.forwarding.jobs import Job, Jobs
+from tosip.gateway.forwarding.session import Session
 from tosip.gateway.spool.stored import State, StoredFile
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,15 @@ class Outcomes:
                 self._jobs.put_back(parked)
         if before != ArchiveState.OK:
             _call(self._on_change)
+
+    def turned_away(self, session: Session, job: Job | None, error: Exception) -> None:
+        """Let a worker rest that the archive does not let in, while it serves others of us."""
+        session.turned_away += 1
+        session.rests_until = self._later(session.turned_away)
+        if job is not None:
+            self._jobs.put_back(job)
+        if session.turned_away == 1:
+            self._say(f"archive {self._where}: {explain(error)}; others of us are connected")
 
     async def delivered(self, job: Job) -> None:
         """Record that the archive holds a file; if that fails it is looked up there later."""

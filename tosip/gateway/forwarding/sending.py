@@ -1,7 +1,8 @@
 """One data connection: a socket of our own, used by a thread while the loop listens for replies.
 
-Plain files go by sendfile, which copies nothing; over TLS they go in large blocks. `abort` may be
-called from anywhere and ends what the thread is doing; `close` comes when the thread is done.
+Plain files go by sendfile, which copies nothing; over TLS they go in large blocks. What does not
+move at least at a `pace` is ended. `abort` may be called from anywhere and ends what the thread is
+doing; `close` comes when the thread is done.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from contextlib import suppress
 from typing import Any, BinaryIO, ParamSpec, TypeVar
 
 from tosip.gateway.forwarding.faults import SpoolDamage, SpoolUnreadable
+from tosip.gateway.forwarding.pace import Pace
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,6 +39,7 @@ class DataConnection:
         self._timeout, self._threads = timeout, threads
         self._running: Future[Any] | None = None
         self._aborted = False
+        self._count = 0
 
     async def connect(self, address: tuple[Any, ...]) -> None:
         """Connect to the port that the archive has named."""
@@ -76,27 +79,49 @@ class DataConnection:
         _raw_shutdown(self._socket, socket.SHUT_WR)
 
     def _send_file(self, file: BinaryIO, size: int, sent: Callable[[int], None]) -> None:
-        position = 0
+        pace, position = self.pace(), 0
         while position < size:
             self._expect_not_aborted()
-            count = self._socket.sendfile(file, position, min(SENDFILE_BLOCK, size - position))
-            _expect_more(count, size, position)
-            position += count
-            sent(count)
+            block = min(SENDFILE_BLOCK, size - position)
+            try:
+                count = os.sendfile(self._socket.fileno(), file.fileno(), position, block)
+            except BlockingIOError:
+                self._wait_for_room()
+            else:
+                _expect_more(count, size, position)
+                position += count
+                self._count = position
+                sent(count)
+            pace.check()
+
+    def _wait_for_room(self) -> bool:
+        """Wait until the kernel takes more; False if it does not in time."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLOUT)
+        return bool(poll.poll(self._timeout * 1000))
 
     def _send_blocks(self, file: BinaryIO, size: int, sent: Callable[[int], None]) -> None:
         buffer = memoryview(bytearray(min(BLOCK, max(size, 1))))
-        position = 0
+        pace, position = self.pace(), 0
         while position < size:
             try:
                 count = os.preadv(file.fileno(), [buffer[: size - position]], position)
             except OSError as error:
                 raise SpoolUnreadable(f"spool file cannot be read: {error.strerror}") from None
             _expect_more(count, size, position)
-            self._expect_not_aborted()
-            self._socket.sendall(buffer[:count])
+            self._send_block(buffer[:count], pace)
             position += count
             sent(count)
+
+    def _send_block(self, block: memoryview, pace: Pace) -> None:
+        while block:
+            self._expect_not_aborted()
+            # After a time-out TLS wants the same bytes again.
+            with suppress(TimeoutError):
+                count = self._socket.send(block)
+                self._count += count
+                block = block[count:]
+            pace.check()
 
     def _expect_not_aborted(self) -> None:
         if self._aborted:
@@ -109,7 +134,7 @@ class DataConnection:
             try:
                 tls.unwrap()
             except ssl.SSLWantWriteError:
-                if not select.select([], [tls], [], self._timeout)[1]:
+                if not self._wait_for_room():
                     raise TimeoutError from None
                 continue
             except (ssl.SSLWantReadError, ssl.SSLError, OSError):
@@ -120,18 +145,21 @@ class DataConnection:
     def receive(self, most: int, take: Callable[[memoryview], object]) -> int:
         """Hand over what comes, block by block, until its end; return the size of it.
 
-        ConnectionError if it is more than `most` bytes.
+        After more than `most` bytes it is given up.
         """
         buffer = memoryview(bytearray(BLOCK))
-        size = 0
+        pace = self.pace()
         # Many servers end TLS without saying so; the reply tells whether that was all.
         with suppress(ssl.SSLEOFError):
-            while count := self._socket.recv_into(buffer):
+            while self._count <= most and (count := self._socket.recv_into(buffer)):
                 take(buffer[:count])
-                size += count
-                if size > most:
-                    raise ConnectionError(f"expected at most {most} bytes, got more")
-        return size
+                self._count += count
+                pace.check()
+        return self._count
+
+    def pace(self) -> Pace:
+        """Return a judge of what goes through from now on."""
+        return Pace(lambda: self._count - self.unsent(), self._timeout)
 
     def unsent(self) -> int:
         """Return how many bytes the peer has not acknowledged."""

@@ -22,11 +22,20 @@ class Session:
         self._archive, self._context = archive, context
         self._client: ArchiveClient | None = None
         self._used = 0.0
+        # How often in a row it could not be opened while others were, and until when it leaves
+        # the archive to these.
+        self.turned_away = 0
+        self.rests_until = 0.0
 
     @property
     def idle_since(self) -> float | None:
         """When it was used last, in the loop's time; None when it is not connected."""
         return None if self._client is None else self._used
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the archive has let it in, and has not hung up as far as is known."""
+        return self._client is not None and self._client.connected
 
     async def client(self) -> ArchiveClient:
         """Return a client that the archive listens to."""
@@ -40,6 +49,7 @@ class Session:
                 client.close()
                 raise
             self._client = client
+            self.turned_away, self.rests_until = 0, 0.0
         self.touch()
         return self._client
 

@@ -59,7 +59,7 @@ async def fetch(
 ) -> int:
     """Hand over what the archive sends, block by block, in a thread; return the size of it.
 
-    ConnectionError if it is more than `most`: nobody makes us read for ever.
+    It is given up when it is more than `most`: nobody makes us read for ever.
     """
     async with _transfer(client, threads, command) as data, _reply(client) as reply:
         receiving = asyncio.ensure_future(data.run(data.receive, most, take))
@@ -67,7 +67,13 @@ async def fetch(
             await asyncio.wait({receiving})
         finally:
             _drop(receiving)
-        await _judge(client, command, receiving.exception(), reply, data)
+        if receiving.exception() is None and receiving.result() > most:
+            # With the connection ends its sending; whatever it says then, the session can go on.
+            data.close()
+            await _wait_while_it_moves(reply, data, client.archive.timeout)
+            reply.result()
+        else:
+            await _judge(client, command, receiving.exception(), reply, data)
         return receiving.result()
 
 
@@ -135,9 +141,11 @@ async def _judge(
 
 
 async def _wait_while_it_moves(reply: Reply, data: DataConnection, timeout: float) -> None:
-    """Wait for the reply, as long as what the kernel still holds goes on to the archive."""
-    unsent = data.unsent()
+    """Wait for the reply, one time-out longer than what the kernel still holds goes on."""
+    pace, has_all = data.pace(), not data.unsent()
     while not (await asyncio.wait({reply}, timeout=timeout))[0]:
-        before, unsent = unsent, data.unsent()
-        if unsent >= before:
+        if has_all:
             raise TimeoutError
+        has_all = not data.unsent()
+        if not has_all:
+            pace.check()
