@@ -36,6 +36,16 @@ def test_missing_file_is_named(tmp_path):
         Users.load(tmp_path / "nothing")
 
 
+def test_only_what_was_found_right_is_remembered():
+    users = Users({"cam01": GOOD})
+    assert not users.remembers("cam01", "secret")
+    for password in ("wrong", "secret"):
+        asyncio.run(users.verify("cam01", password))
+    assert users.remembers("cam01", "secret")
+    assert not users.remembers("cam01", "wrong")
+    assert not users.remembers("cam02", "secret")
+
+
 def test_two_hashes_of_one_password_differ():
     assert hash_password("secret") != GOOD
 

@@ -4,9 +4,10 @@ A users file has one line a user, `name:scrypt$n$r$p$salt$hash` (salt and hash i
 comments. `tosip gateway passwd` asks for a password and writes such a line.
 
 Hashing is slow on purpose, so it is done in threads, two at a time at most: each takes 16 MiB and
-some 50 ms. Cameras log in for each file, so a password once found right is remembered as a keyed
-digest, whose key never leaves this process; the next log-in is quick. An unknown name is hashed
-against a decoy, so that it takes as long as a wrong password, and gets the same replies.
+some 50 ms. How many may wait for that is for the caller to bound. Cameras log in for each file, so
+a password once found right is remembered as a keyed digest, whose key never leaves this process;
+the next log-in is quick. An unknown name is hashed against a decoy, so that it takes as long as a
+wrong password, and gets the same replies.
 """
 
 from __future__ import annotations
@@ -125,18 +126,27 @@ class Users:
     def __repr__(self) -> str:
         return f"Users({', '.join(self._hashes)})"
 
+    def remembers(self, name: str, password: str) -> bool:
+        """Tell, at once, whether they have been found to belong together before."""
+        return hmac.compare_digest(self._seen.get(name, b""), self._keyed(password))
+
     async def verify(self, name: str, password: str) -> bool:
-        """Tell whether they belong together; the time taken tells nothing about either."""
-        digest = hmac.digest(self._key, password.encode("utf-8", "surrogateescape"), "sha256")
-        if hmac.compare_digest(self._seen.get(name, b""), digest):
+        """Tell whether they belong together; the time taken tells nothing about either.
+
+        Who is cancelled while waiting for a thread takes none.
+        """
+        if self.remembers(name, password):
             return True
         hashed = self._hashes.get(name, self._decoy)
         loop = asyncio.get_running_loop()
         right = await loop.run_in_executor(self._threads, hashed.matches, password)
         right = right and name in self._hashes
         if right:
-            self._seen[name] = digest
+            self._seen[name] = self._keyed(password)
         return right
+
+    def _keyed(self, password: str) -> bytes:
+        return hmac.digest(self._key, password.encode("utf-8", "surrogateescape"), "sha256")
 
 
 def _fault(name: str, hashed: str) -> str:

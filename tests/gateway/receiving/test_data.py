@@ -68,7 +68,60 @@ def test_strangers_alone_are_425():
     asyncio.run(scenario())
 
 
+def test_first_connection_of_the_peer_is_kept_and_nobody_comes_after_it():
+    async def scenario():
+        port = PassivePort("127.0.0.1", "127.0.0.1")
+        address = ("127.0.0.1", port.port)
+        strangers = [socket.create_connection(address, 5, ("127.0.0.2", 0)) for _ in range(9)]
+        camera = socket.create_connection(address, 5)
+        await asyncio.sleep(0.05)
+        assert [stranger.recv(1) for stranger in strangers] == [b""] * 9
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address, 5)
+        with await port.accept(0) as connection:
+            port.close()
+            assert connection.getpeername() == camera.getsockname()
+            connection.sendall(b"x")
+            assert camera.recv(1) == b"x"
+        for one in (*strangers, camera):
+            one.close()
+
+    asyncio.run(scenario())
+
+
+def test_connection_that_nobody_asked_for_ends_with_the_port():
+    async def scenario():
+        port = PassivePort("127.0.0.1", "127.0.0.1")
+        with socket.create_connection(("127.0.0.1", port.port), 5) as camera:
+            await asyncio.sleep(0.05)
+            port.close()
+            assert camera.recv(1) == b""
+        with pytest.raises(UploadError, match="no data connection"):
+            await port.accept(5)
+
+    asyncio.run(scenario())
+
+
+def test_wait_that_is_cancelled_leaves_the_connection_to_the_port():
+    async def scenario():
+        port = PassivePort("127.0.0.1", "127.0.0.1")
+        accepting = asyncio.ensure_future(port.accept(5))
+        await asyncio.sleep(0)
+        accepting.cancel()
+        with socket.create_connection(("127.0.0.1", port.port), 5) as camera:
+            await asyncio.wait({accepting})
+            await asyncio.sleep(0.05)
+            port.close()
+            assert camera.recv(1) == b""
+
+    asyncio.run(scenario())
+
+
 def test_port_is_taken_from_the_range_and_the_next_one_is_another():
+    asyncio.run(_use_a_range())
+
+
+async def _use_a_range():
     first = _free_range(3)
     opened = [PassivePort("127.0.0.1", "127.0.0.1", (first, first + 2)) for _ in range(3)]
     assert sorted(port.port for port in opened) == [first, first + 1, first + 2]
@@ -166,7 +219,16 @@ def test_one_address_has_one_spelling(text, plain):
     assert plain_address(text) == plain
 
 
+def test_refusal_does_not_repeat_a_zone():
+    with pytest.raises(UploadError) as caught:
+        ActivePort("fe80::1%2", "fe80::2%\udcff", 5000)
+    assert str(caught.value) == "expected the address fe80::1, got fe80::2"
+
+
 def test_closing_the_port_twice_is_fine():
-    port = PassivePort("127.0.0.1", "127.0.0.1")
-    port.close()
-    port.close()
+    async def scenario():
+        port = PassivePort("127.0.0.1", "127.0.0.1")
+        port.close()
+        port.close()
+
+    asyncio.run(scenario())

@@ -77,6 +77,18 @@ def test_oldest_stranger_of_the_greediest_address_makes_room(desk):
         assert camera.pwd() == "/"
 
 
+def test_crowd_of_many_silent_addresses_does_not_push_out_a_camera_that_logs_in(desk):
+    desk.start({"strangers": 8})
+    with contextlib.ExitStack() as stack:
+        camera = stack.enter_context(contextlib.closing(desk.control()))
+        camera.sendcmd("USER cam01")
+        for number in range(20):
+            one = stack.enter_context(silent(desk, f"127.0.1.{number + 1}"))
+            assert one.recv(3) == b"220"
+        camera.sendcmd(f"PASS {PASSWORD}")
+        assert camera.pwd() == "/"
+
+
 def test_places_are_not_held_by_saying_user_only(desk):
     desk.start({"per_address": 3})
     with contextlib.ExitStack() as stack:

@@ -141,6 +141,22 @@ def test_nothing_can_be_read_back(stocked):
             client.sendcmd("RETR a.fits")
 
 
+@pytest.mark.parametrize("command", ["CWD a.fits", "CWD night/b.fits", "XCWD /night/../a.fits"])
+def test_file_is_no_folder(stocked, command):
+    with stocked.ftp() as client:
+        with pytest.raises(ftplib.error_perm, match="550 this is a file"):
+            client.sendcmd(command)
+        assert client.cwd("night").startswith("250")
+
+
+def test_what_is_file_and_folder_is_a_folder(running):
+    running.upload("a", b"1")
+    running.upload("a/b", b"2")
+    with running.ftp() as client:
+        client.cwd("a")
+        assert client.nlst() == ["b"]
+
+
 def test_list_without_a_port_is_425(running):
     with running.ftp() as client, pytest.raises(ftplib.error_temp, match="425"):
         client.sendcmd("LIST")
@@ -194,9 +210,8 @@ def test_only_ones_own_files_can_be_renamed(stocked, old, code):
 
 def test_acknowledged_file_keeps_its_name(stocked):
     with stocked.ftp() as client:
-        client.sendcmd("RNFR a.fits")
-        with pytest.raises(ftplib.error_perm, match=r"550 expected .*temporary"):
-            client.sendcmd("RNTO b.fits")
+        with pytest.raises(ftplib.error_perm, match=r"550 .* final name"):
+            client.sendcmd("RNFR a.fits")
         assert client.nlst("*.fits") == ["a.fits"]
 
 

@@ -2,11 +2,13 @@
 
 import ftplib
 import logging
+import socket
 import time
 
 import pytest
 
-from tests.gateway.server.conftest import PASSWORD
+from tests.gateway.server.conftest import PASSWORD, Desk, end_of
+from tosip.gateway.users import Users, hash_password
 
 TOO_EARLY = (
     "PWD; PASV; EPSV; PORT 127,0,0,1,200,200; STOR x; STOU; APPE x; MKD x; ALLO 1; SIZE x; LIST;"
@@ -65,6 +67,83 @@ def test_guessing_is_slow_and_ends_even_when_all_guesses_are_sent_at_once(desk):
             client.getline()
     assert replies == ["331", "530", "530", "530", "421"]
     assert time.monotonic() - start > 0.6
+
+
+def guess(desk, count, address="127.0.0.2", user="cam01"):
+    """Return connections on each of which a password is guessed, all at once."""
+    guesses = []
+    for number in range(count):
+        one = socket.create_connection(("127.0.0.1", desk.server.port), 10, (address, 0))
+        one.sendall(f"USER {user}\r\nPASS guess{number}\r\n".encode())
+        guesses.append(one)
+    return guesses
+
+
+def close(connections):
+    for one in connections:
+        one.close()
+
+
+@pytest.fixture
+def slow(tmp_path):
+    """A desk whose users have passwords that take long to try, and that nobody has given yet."""
+    hashed = hash_password(PASSWORD, 1 << 16)
+    desk = Desk(tmp_path, Users({"cam01": hashed, "cam02": hashed}))
+    yield desk
+    desk.stop()
+
+
+def test_guessing_is_slow_over_many_connections_too(desk):
+    desk.start({"bad_password_delay": 0.2})
+    start = time.monotonic()
+    guesses = guess(desk, 4)
+    for one in guesses:
+        with one.makefile("rb") as replies:
+            assert [replies.readline()[:3] for _ in range(3)] == [b"220", b"331", b"530"]
+    assert time.monotonic() - start > 0.8
+    close(guesses)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.2", "127.0.0.1"])
+def test_flood_of_guesses_does_not_hold_up_a_camera(slow, address):
+    slow.start({"strangers": 20, "bad_password_delay": 0.3})
+    guesses = guess(slow, 60, address)
+    start = time.monotonic()
+    # Of another name: one that is guessed at from its own address has to wait for its turn.
+    with slow.ftp("cam02") as camera:
+        assert camera.pwd() == "/"
+    assert time.monotonic() - start < 5
+    assert len(slow.server._control.sessions) <= 21
+    close(guesses)
+
+
+def test_camera_that_has_logged_in_before_waits_for_no_guesses(slow):
+    slow.start({"bad_password_delay": 30.0})
+    with slow.ftp():
+        guesses = guess(slow, 9, "127.0.0.1")
+        with slow.ftp() as camera:
+            assert camera.pwd() == "/"
+    close(guesses)
+
+
+def test_guesses_beyond_what_may_wait_are_sent_away_at_once(slow):
+    slow.start({"strangers": 4, "bad_password_delay": 30.0})
+    guesses = guess(slow, 9)
+    ends = [end_of(one) for one in guesses[4:]]
+    assert all("421" in end for end in ends), ends
+    close(guesses)
+
+
+def test_password_that_gets_no_turn_in_time_is_421(slow):
+    slow.start({"login_timeout": 0.7, "bad_password_delay": 30.0})
+    guesses = guess(slow, 1)
+    with guesses[0].makefile("rb") as replies:
+        assert [replies.readline()[:3] for _ in range(2)] == [b"220", b"331"]
+    guesses += guess(slow, 1)
+    start = time.monotonic()
+    assert "421 closing: too many are logging in" in end_of(guesses[1])
+    assert time.monotonic() - start < 5
+    close(guesses)
 
 
 def test_right_password_works_again_and_again_and_a_wrong_one_still_does_not(standing):

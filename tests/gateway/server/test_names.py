@@ -58,6 +58,7 @@ def test_parent_of_the_root_is_the_root():
 def test_bad_name_gets_553_before_any_byte_is_taken(standing, name):
     before = len(standing.refused)
     with standing.ftp() as client:
+        client.voidcmd("TYPE I")
         with pytest.raises(ftplib.error_perm, match="553"):
             client.transfercmd(f"STOR {name}")
         assert client.pwd() == "/"
@@ -67,6 +68,7 @@ def test_bad_name_gets_553_before_any_byte_is_taken(standing, name):
 @pytest.mark.parametrize("line", [b"STOR x\xff.fits", b"STOR a\0b", b"STOR \xff\xfe", b"STOR "])
 def test_stray_bytes_in_a_name_get_553_and_the_session_goes_on(standing, line):
     with standing.ftp() as client:
+        client.voidcmd("TYPE I")
         client.makepasv()
         client.sock.sendall(line + b"\r\n")
         assert client.getline().startswith("553")

@@ -7,6 +7,7 @@ import struct
 
 import pytest
 
+from tests.gateway.server.conftest import PASSWORD
 from tosip.gateway.receiving.memory import STEP
 from tosip.gateway.settings import Policy
 
@@ -32,6 +33,15 @@ def test_fin_short_of_allo_gets_451(running):
     assert running.files == {}
 
 
+@pytest.mark.parametrize("verb", ["LIST", "NLST", "MLSD"])
+def test_allo_is_not_for_an_upload_after_a_list(running, verb):
+    with running.ftp() as client:
+        client.sendcmd("ALLO 100")
+        client.retrlines(verb, str)
+        client.storbinary("STOR x.raw", io.BytesIO(b"abc"))
+    assert running.files == {"x.raw": b"abc"}
+
+
 def test_allo_is_for_one_upload_only(running):
     with running.ftp() as client:
         client.sendcmd("ALLO 3 R 1")
@@ -55,6 +65,7 @@ def test_full_disk_is_452_before_the_upload_begins(desk, data):
 
 def test_upload_announced_as_larger_than_the_disk_is_452(running):
     with running.ftp() as client:
+        client.voidcmd("TYPE I")
         client.sendcmd(f"ALLO {1 << 55}")
         with pytest.raises(ftplib.error_temp, match="452"):
             client.transfercmd("STOR x.fits")
@@ -87,9 +98,13 @@ def test_other_files_are_refused_where_the_policy_says_so(desk, data):
     assert desk.files == {"x.fits": data}
 
 
-def test_ascii_upload_is_refused_with_advice(running):
+@pytest.mark.parametrize("before", ["NOOP", "TYPE A", "TYPE I;TYPE A N", "TYPE I;USER cam01"])
+def test_ascii_upload_is_refused_with_advice_and_is_what_a_session_begins_with(running, before):
     with running.ftp() as client:
-        client.sendcmd("TYPE A")
+        for command in before.split(";"):
+            client.sendcmd(command)
+        if "USER" in before:
+            client.sendcmd(f"PASS {PASSWORD}")
         with pytest.raises(ftplib.error_perm, match=r"550.*use TYPE I"):
             client.transfercmd("STOR x.txt")
 

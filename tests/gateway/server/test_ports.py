@@ -1,12 +1,18 @@
 """Data connections: which ports are offered or called, on IPv4 and IPv6, and who may come."""
 
+import asyncio
+import contextlib
 import ftplib
 import io
+import ipaddress
 import socket
 import subprocess
+from pathlib import Path
 
 import pytest
 
+from tests.gateway.server.conftest import end_of
+from tosip.gateway.receiving.data import BACKLOG
 from tosip.testing.ioc import free_port
 
 
@@ -68,6 +74,7 @@ def test_refused_port_is_not_used_although_an_earlier_one_was_good(standing):
 def test_client_that_does_not_listen_gets_425(standing, command):
     port = free_port()
     with standing.ftp() as client:
+        client.voidcmd("TYPE I")
         client.sendcmd(command.format(port >> 8, port & 255, port))
         client.sendcmd("STOR x.fits")
         with pytest.raises(ftplib.error_temp, match="425"):
@@ -86,6 +93,41 @@ def test_stranger_on_the_passive_port_is_hung_up_on(running, image):
                 own.sendall(data)
             assert client.voidresp().startswith("226")
     assert running.files == {"x.fits": data}
+
+
+def test_strangers_cannot_fill_the_passive_port_before_the_client_comes(running, image):
+    with running.ftp() as client, contextlib.ExitStack() as stack:
+        client.voidcmd("TYPE I")
+        address = client.makepasv()
+        for _ in range(BACKLOG + 9):
+            thief = socket.create_connection(address, 5, source_address=("127.0.0.2", 0))
+            assert end_of(stack.enter_context(thief)) == ""
+        with socket.create_connection(address, 5) as own:
+            client.sendcmd("STOR x.fits")
+            own.sendall(image())
+        assert client.voidresp().startswith("226")
+    assert running.files == {"x.fits": image()}
+
+
+def test_second_data_connection_of_the_client_is_refused_and_the_first_one_counts(running, image):
+    with running.ftp() as client:
+        client.voidcmd("TYPE I")
+        address = client.makepasv()
+        with socket.create_connection(address) as first:
+            running.call(asyncio.sleep(0.05))
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(address)
+            client.sendcmd("STOR x.fits")
+            first.sendall(image())
+        assert client.voidresp().startswith("226")
+    assert running.files == {"x.fits": image()}
+
+
+@pytest.mark.parametrize("command", ["PASV", "PORT 127,0,0,1,200,200", "USER cam01", "QUIT"])
+def test_data_connection_that_came_for_nothing_is_ended(standing, command):
+    with standing.ftp() as client, socket.create_connection(client.makepasv()) as connection:
+        client.sendcmd(command)
+        assert end_of(connection) == ""
 
 
 def test_passive_ports_are_of_the_range_and_run_out_with_425(desk, image):
@@ -136,6 +178,45 @@ def test_ipv6_beside_ipv4_active_and_passive(desk, image, passive):
             name = f"{host.replace(':', '_')}.fits"
             assert client.storbinary(f"STOR {name}", io.BytesIO(image())).startswith("226")
     assert set(desk.files) == {"127.0.0.1.fits", "__1.fits"}
+
+
+@needs_ipv6
+def test_stray_byte_in_a_zone_gets_a_reply_and_the_session_goes_on(desk):
+    desk.start(hosts=("::1",))
+    with desk.ftp(host="::1") as client:
+        client.sock.sendall(b"EPRT |2|::2%\xff|5000|\r\n")
+        assert client.getline() == "504 expected the address ::1, got ::2"
+        assert client.pwd() == "/"
+
+
+@pytest.mark.parametrize("passive", [True, False])
+def test_link_local_address_active_and_passive(desk, image, passive):
+    zoned = link_local()
+    desk.start(hosts=(zoned,))
+    with desk.ftp(host=zoned) as client:
+        client.voidcmd("TYPE I")
+        client.set_pasv(passive)
+        if passive:
+            # ftplib would forget the zone.
+            port = int(client.sendcmd("EPSV").split("|")[3])
+            connection = socket.create_connection((zoned, port), 5)
+            client.sendcmd("STOR x.fits")
+        else:
+            connection = client.transfercmd("STOR x.fits")
+        with connection:
+            connection.sendall(image())
+        assert client.voidresp().startswith("226")
+    assert desk.files == {"x.fits": image()}
+
+
+def link_local():
+    """Return an address of this machine that needs a zone, or skip."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/net/if_inet6").read_text().splitlines():
+            digits, *_, device = line.split()
+            if digits.startswith("fe80"):
+                return f"{ipaddress.IPv6Address(int(digits, 16))}%{device}"
+    pytest.skip("needs a link-local IPv6 address")
 
 
 @needs_ipv6

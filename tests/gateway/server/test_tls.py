@@ -1,6 +1,7 @@
 """FTPS, explicit and implicit, with the clients that cameras use; what is refused in the clear."""
 
 import asyncio
+import contextlib
 import ftplib
 import io
 import socket
@@ -162,7 +163,14 @@ def test_order_of_protection_before_auth(secure, command, code):
 
 @pytest.mark.parametrize(
     ("command", "code"),
-    [("PROT P", "503"), ("PBSZ 0;PROT S", "536"), ("PBSZ 0;PROT X", "504"), ("AUTH TLS", "503")],
+    [
+        ("PROT P", "503"),
+        ("PBSZ 0;PROT S", "536"),
+        ("PBSZ 0;PROT X", "504"),
+        ("AUTH TLS", "503"),
+        ("PBSZ x", "501"),
+        ("PBSZ", "501"),
+    ],
 )
 def test_order_of_protection_after_auth(secure, connect, command, code):
     client = connect(secure)
@@ -210,6 +218,28 @@ def test_handshake_that_does_not_come_is_given_up(desk, authority):
         start = time.monotonic()
         assert silent.recv(1) == b""
         assert 0.2 < time.monotonic() - start < 3
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+def test_handshakes_that_are_sent_away_end_quietly(desk, authority, caplog, implicit):
+    desk.start({"strangers": 2}, tls=authority.settings(implicit_port=0))
+    port = desk.server.implicit_port if implicit else desk.server.port
+    with contextlib.ExitStack() as stack:
+        silent = []
+        for _ in range(6):
+            one = stack.enter_context(socket.create_connection(("127.0.0.1", port), 5))
+            if not implicit:
+                one.sendall(b"AUTH TLS\r\n")
+                replies = one.makefile("rb")
+                assert [replies.readline()[:3] for _ in range(2)] == [b"220", b"234"]
+            silent.append(one)
+        for one in silent[:4]:
+            assert end_of(one) == ""
+        camera = stack.enter_context(ftplib.FTP_TLS(context=authority.context, timeout=PATIENCE))
+        camera.connect("127.0.0.1", desk.server.port)
+        camera.login("cam01", PASSWORD)
+    desk.stop_server()
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 def test_tls_older_than_1_2_is_refused(secure, authority):
@@ -303,6 +333,7 @@ def test_data_connection_that_is_not_used_is_ended(secure, connect):
     client = connect(secure)
     client.login("cam01", PASSWORD)
     client.prot_p()
+    client.voidcmd("TYPE I")
     with socket.create_connection(client.makepasv()) as unused:
         with pytest.raises(ftplib.error_perm, match="553"):
             client.sendcmd("STOR ../x")

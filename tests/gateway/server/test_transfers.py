@@ -1,12 +1,19 @@
 """One transfer at a time on a connection: ABOR, STAT and other commands during it."""
 
+import asyncio
 import ftplib
 import socket
 import threading
 
 import pytest
 
+from tests.gateway.server.conftest import PATIENCE
+from tests.gateway.spool.helpers import descriptors
+from tosip.gateway.receiving import completeness
+from tosip.gateway.receiving.fits_cards import header_values
 from tosip.gateway.receiving.memory import STEP
+from tosip.gateway.server.crowd import Crowd
+from tosip.gateway.settings import CameraSettings
 
 TELNET_INTERRUPT = b"\xff\xf4\xff"
 TELNET_MARK = b"\xf2"
@@ -33,8 +40,59 @@ def test_stored_file_is_told_with_its_bytes_and_its_camera(running, data):
     file = entry.file
     assert (file.name, file.user, file.size) == ("night/x.fits", "cam01", len(data))
     assert (file.camera, file.proven, in_memory) == ("cam01", True, data)
-    ((user, name, header),) = running.cameras_asked
-    assert (user, name, header["NAXIS1"].strip()) == ("cam01", "night/x.fits", "800")
+    assert running.cameras_asked == [("cam01", "night/x.fits", {})]
+
+
+def test_header_is_read_in_a_thread_and_only_where_it_tells_the_camera(desk, data, monkeypatch):
+    """Reading a long one would hold up the event loop."""
+    readers = []
+
+    def read(header):
+        readers.append(threading.current_thread())
+        return header_values(header)
+
+    monkeypatch.setattr(completeness, "header_values", read)
+    desk.start(camera=CameraSettings(by="header", keyword="NAXIS1"))
+    desk.upload("x.fits", data)
+    with pytest.raises(ftplib.error_temp, match="451"):
+        desk.upload("short.fits", data[:-1])
+    assert [header["NAXIS1"] for _, _, header in desk.cameras_asked] == ["800", "800"]
+    assert len(readers) == 2
+    assert desk.thread not in readers
+    desk.stop_server()
+
+    desk.start()
+    desk.upload("y.fits", data)
+    assert len(readers) == 2
+
+
+def test_upload_that_is_being_opened_when_the_gateway_stops_is_421_and_leaves_nothing(
+    running, monkeypatch
+):
+    opening, opened = threading.Event(), threading.Event()
+    begin = running.spool.begin
+
+    def begin_late():
+        opening.set()
+        assert opened.wait(PATIENCE)
+        return begin()
+
+    monkeypatch.setattr(running.spool, "begin", begin_late)
+    with running.ftp() as client:
+        client.voidcmd("TYPE I")
+        client.makepasv()
+        before = descriptors()
+        client.putcmd("STOR x.fits")
+        assert opening.wait(PATIENCE)
+        stopping = asyncio.run_coroutine_threadsafe(running.server.stop(), running.loop)
+        # Longer than the control channel takes to end sessions.
+        with pytest.raises(TimeoutError):
+            stopping.result(1.5)
+        opened.set()
+        stopping.result(PATIENCE)
+        assert client.getline() == "421 the gateway is stopping"
+        assert descriptors() <= before
+    assert list((running.folder / "partial").iterdir()) == []
 
 
 # ABOR
@@ -53,6 +111,7 @@ def test_abor_while_data_comes_is_426_then_226_and_the_part_is_kept(running, beg
 
 def test_abor_before_the_data_connection_is_426_then_226(running):
     with running.ftp() as client:
+        client.voidcmd("TYPE I")
         client.makepasv()
         assert client.sendcmd("STOR x.fits").startswith("150")
         assert client.abort().startswith("426")
@@ -144,6 +203,21 @@ def test_lost_control_connection_ends_the_upload_and_keeps_the_part(running, beg
     assert running.refused == ["426 upload interrupted: control connection lost"]
     with running.ftp() as client:
         assert client.size("x.fits") == STEP
+
+
+def test_upload_ends_with_its_control_connection_whatever_else_fails(
+    running, begin, data, monkeypatch
+):
+    def fail(crowd, guest):
+        raise KeyError(guest)
+
+    with running.ftp() as client, begin(client, data[:STEP]):
+        running.until_receiving(client, STEP)
+        monkeypatch.setattr(Crowd, "leave", fail)
+        client.sock.close()
+        client.file.close()
+        running.until(lambda: running.refused)
+    assert running.files == {}
 
 
 def test_stopping_server_says_so_and_keeps_the_part(running, begin, data, caplog):

@@ -22,7 +22,7 @@ def test_harmless_verbs_are_answered(standing):
         ("MODE B", "504"),
         ("STRU R", "504"),
         ("TYPE E", "504"),
-        ("TYPE", "504"),
+        ("TYPE", "501"),
         ("OPTS", "501"),
         ("OPTS UTF8 OFF", "501"),
         ("SITE EXEC x", "502"),

@@ -26,7 +26,7 @@ import errno
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from tosip.gateway.digest import new_digest
 from tosip.gateway.receiving.completeness import Completeness
@@ -48,7 +48,8 @@ from tosip.gateway.spool.partial import Description, Partial
 class Upload:
     """An upload on its way; `abort` ends it from outside, as long as it is not being committed.
 
-    `expected` is what ALLO named. With `tls` the data connection is protected.
+    `expected` is what ALLO named. With `tls` the data connection is protected. `superseded` tells
+    that a later upload of the name has begun, so that nobody must go on with this one.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Upload:
         self.expected = expected
         self.task: asyncio.Task[None] | None = None
         self.proven = False
+        self.superseded = False
         self._limits = limits
         self._tls = tls
         self._completeness = Completeness(name, expected, policy)
@@ -82,7 +84,10 @@ class Upload:
 
     @property
     def header(self) -> Mapping[str, str]:
-        """The primary FITS header, once everything has come; empty if there is none."""
+        """The primary FITS header, once everything has come; empty if there is none.
+
+        Reading it may take long enough that it belongs in a thread.
+        """
         return self._completeness.header
 
     def description(self, camera: str = "", held: bool = False) -> Description:
@@ -140,13 +145,21 @@ class Upload:
         except OSError as error:
             raise from_os_error(error) from None
 
-    def receive(self, connection: socket.socket, partial: Partial, received: Received) -> bool:
+    def receive(
+        self,
+        connection: socket.socket,
+        partial: Partial,
+        received: Received,
+        on_begin: Callable[[], None] = lambda: None,
+    ) -> bool:
         """Receive until the client ends, in a thread; tell whether the file is proven whole.
 
         UploadError unless it may be whole. A partial that has bytes already is gone on with.
+        `on_begin` is called once the data connection stands.
         """
         try:
             with self._open(connection) as stream:
+                on_begin()
                 self.resume(partial, received)
                 self._take_all(stream, partial, received)
                 self.check()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 
 import aioftp
 
 from tosip.gateway.server.session import Refusal, Session, Shared, Verb
+from tosip.gateway.server.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +20,8 @@ class Access:
     def __init__(self, shared: Shared) -> None:
         self._shared, self._limits = shared, shared.settings.limits
         self._users = shared.settings.users
+        # Fewer than there are strangers: those whose password is tried are not sent away.
+        self._turns = Turns(max(1, self._limits.strangers // 2), self._limits.bad_password_delay)
         tls = shared.settings.tls
         self._tls_required = tls is not None and tls.required
 
@@ -32,7 +36,7 @@ class Access:
             session.login_by = asyncio.get_running_loop().time() + self._limits.login_timeout
             self._shared.crowd.log_out(session.guest)
         session.forget_login()
-        session.claimed = rest
+        session.claimed, session.guest.spoke = rest, True
         session.reply("331", "password required")
 
     async def _password(self, session: Session, rest: str) -> None:
@@ -40,7 +44,12 @@ class Access:
             raise Refusal("503", "already logged in")
         if session.claimed is None:
             raise Refusal("503", "USER first")
-        if not await self._users.verify(session.claimed, rest):
+        try:
+            right = await self._is_right(session, session.claimed, rest)
+        except TimeoutError:
+            session.close("421", "closing: too many are logging in, try later")
+            return
+        if not right:
             await self._turn_down(session, session.claimed)
         elif refusal := self._shared.crowd.log_in(session.guest, session.claimed):
             logger.warning("log-in of %s refused: %s", session.claimed, refusal)
@@ -48,6 +57,18 @@ class Access:
         else:
             session.wrong_passwords = 0
             session.reply("230", "logged in")
+
+    async def _is_right(self, session: Session, claimed: str, password: str) -> bool:
+        """Tell whether this is the password; TimeoutError if that cannot be told soon enough."""
+        if self._users.remembers(claimed, password):
+            return True
+        attempt = functools.partial(self._users.verify, claimed, password)
+        guest = session.guest
+        guest.trying = True
+        try:
+            return await self._turns.take(guest.origin, claimed, session.login_by, attempt)
+        finally:
+            guest.trying = False
 
     async def _turn_down(self, session: Session, claimed: str) -> None:
         # An unknown name is not logged: it may be a password in the wrong field.

@@ -34,6 +34,13 @@ BEFORE_LOGIN = frozenset(
     {"user", "pass", "quit", "syst", "feat", "noop", "opts", "help", "auth", "pbsz", "prot"}
 )
 DURING_TRANSFER = frozenset({"abor", "stat", "noop", "quit"})
+# What may come between REST and the upload that it is for, besides that upload itself.
+AFTER_REST = frozenset(
+    {"pasv", "epsv", "port", "eprt", "type", "mode", "stru", "allo", "noop", "stat", "pbsz", "prot"}
+    | {"stor", "stou", "appe"}
+)
+# Transfers that ALLO was not for.
+NO_UPLOADS = frozenset({"list", "nlst", "mlsd", "retr"})
 # Telnet's "interrupt process" and "data mark", which some clients send before ABOR.
 TELNET_SIGNALS = b"\xff\xf4\xf2"
 # How long a client may take to read its last reply.
@@ -69,11 +76,11 @@ class ControlChannel(aioftp.Server):
             _say_421(writer, refusal, encrypted=tls is not None)
             return
         login_by = asyncio.get_running_loop().time() + self._limits.login_timeout
-        session = Session(reader, writer, guest, peer[0], host[0], login_by)
+        session = Session(reader, writer, guest, _zoned(peer), _zoned(host), login_by)
         session.serving = asyncio.current_task()
         self.sessions[writer] = session
         try:
-            # Only `close` cancels this, and asyncio before Python 3.12 would log that as an error.
+            # Only we cancel this, and asyncio before Python 3.12 would log that as an error.
             with contextlib.suppress(asyncio.CancelledError):
                 if tls is None or await _secured(session, tls):
                     _prepare(writer)
@@ -83,10 +90,12 @@ class ControlChannel(aioftp.Server):
 
     def _bury(self, session: Session) -> None:
         del self.sessions[session.writer]
-        self._shared.crowd.leave(session.guest)
-        if session.transfer is not None:
-            session.transfer.abort("control connection lost")
-        session.drop_port()
+        try:
+            if session.transfer is not None:
+                session.transfer.abort("control connection lost")
+            session.drop_port()
+        finally:
+            self._shared.crowd.leave(session.guest)
         session.writer.close()
         if session.secured or session.writer.transport.get_write_buffer_size():
             # A client that does not read its last reply would keep the connection.
@@ -119,8 +128,8 @@ class ControlChannel(aioftp.Server):
                 response_queue.task_done()
 
     async def write_line(self, stream: StreamIO, line: str) -> None:
-        """Write one line of a reply; it is not logged."""
-        await stream.write(f"{line}\r\n".encode())
+        """Write one line of a reply, whatever of the client's is in it; it is not logged."""
+        await stream.write(f"{line}\r\n".encode(errors="backslashreplace"))
 
     async def parse_command(
         self, stream: StreamIO, censor_commands: tuple[str] = ("pass",)
@@ -170,8 +179,7 @@ class ControlChannel(aioftp.Server):
 
     async def _act(self, verb: str, act: Verb, connection: Connection, rest: str) -> bool:
         session = self._session(connection)
-        if verb != "rnto":
-            session.rename_from = ""
+        _let_lapse(session, verb)
         try:
             if session.transfer is not None and verb not in DURING_TRANSFER:
                 raise Refusal("503", "a transfer is running: wait for it, or ABOR")
@@ -234,8 +242,27 @@ def _prepare(writer: asyncio.StreamWriter) -> None:
     control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, REPLY_BUFFER)
 
 
+def _zoned(address: tuple[Any, ...]) -> str:
+    """Return the host of a socket's address; a link-local one makes no sense without its zone."""
+    host, zone = address[0], address[3] if len(address) > 3 else 0
+    return f"{host}%{zone}" if zone else host
+
+
+def _let_lapse(session: Session, verb: str) -> None:
+    """Forget what was said for the command that should have come now."""
+    if verb != "rnto":
+        session.rename_from = ""
+    if verb not in AFTER_REST:
+        session.restart = 0
+    if verb in NO_UPLOADS:
+        session.expected = None
+
+
 def _send_away(session: Session) -> None:
     _say_421(session.writer, "closing: log in sooner, others are waiting", session.shaking_hands)
+    # Whatever it is waiting for: its turn, its handshake, its next line.
+    if session.serving is not None:
+        session.serving.cancel()
 
 
 def _say_421(writer: asyncio.StreamWriter, reason: str, encrypted: bool) -> None:

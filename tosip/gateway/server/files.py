@@ -121,6 +121,8 @@ class Files:
         facts = await self._known(session, rest)
         if facts.partial:
             raise Refusal("550", "this file is not whole: upload the rest of it first")
+        if not is_temporary(self._shared.settings.policy, facts.name):
+            raise Refusal("550", "this file has its final name")
         session.rename_from = facts.name
         session.reply("350", "RNTO next")
 
@@ -130,10 +132,17 @@ class Files:
             raise Refusal("503", "RNFR first")
         new = named_file(session, rest)
         held = is_temporary(self._shared.settings.policy, new)
-        rename = partial(self._spool.rename, session.user, old, new, held)
+        camera = self._camera(session.user, new)
+        rename = partial(self._spool.rename, session.user, old, new, held, camera)
         try:
             entry = await self._disk(rename)
         except LookupError as error:
             raise Refusal("550", str(error.args[0] if error.args else "no such file")) from None
         session.reply("250", f"renamed {entry.file.id}")
         self._shared.on_stored(entry, None)
+
+    def _camera(self, user: str, name: str) -> str | None:
+        """Return whom a file belongs to under its new name; None if names do not tell."""
+        if self._shared.settings.camera.by not in ("folder", "name"):
+            return None
+        return self._shared.camera(user, name, {})

@@ -64,6 +64,8 @@ async def _options(session: Session, rest: str) -> None:
 
 async def _type(session: Session, rest: str) -> None:
     kind = rest.strip().upper()
+    if not kind:
+        raise Refusal("501", "expected TYPE I")
     if kind not in ("I", "L 8", "A", "A N"):
         raise Refusal("504", "expected TYPE I")
     session.ascii = kind.startswith("A")

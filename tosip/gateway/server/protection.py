@@ -43,7 +43,7 @@ async def start_tls(session: Session, context: ssl.SSLContext) -> None:
     async with asyncio.timeout_at(session.login_by):
         await session.writer.start_tls(context, ssl_handshake_timeout=None)
     session.shaking_hands = False
-    session.secured = True
+    session.secured = session.guest.spoke = True
 
 
 class Protection:
@@ -90,6 +90,8 @@ class Protection:
     async def _buffer_size(self, session: Session, rest: str) -> None:
         if not session.secured:
             raise Refusal("503", "AUTH TLS first")
+        if not (rest.isascii() and rest.isdecimal()):
+            raise Refusal("501", "expected PBSZ 0")
         session.buffer_told = True
         session.reply("200", "PBSZ=0")
 

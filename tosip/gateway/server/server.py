@@ -7,7 +7,7 @@ receive in a thread, check the length, commit, and only then say 226.
 
 The verbs are grouped by theme: `access` (who is it), `protection` (TLS), `folders`, `files` (what
 is known of one), `lists`, `ports` (where data comes from), `uploads`, and `manners` for the rest.
-`crowd` counts who is connected.
+`crowd` counts who is connected, and `turns` whose password is tried.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import ssl
 from collections.abc import Callable, Mapping
 
 from tosip.gateway.receiving.memory import Memory, Received
-from tosip.gateway.server import folders, manners
+from tosip.gateway.server import manners
 from tosip.gateway.server.access import Access
 from tosip.gateway.server.control import ControlChannel
 from tosip.gateway.server.crowd import Crowd
 from tosip.gateway.server.files import Files
+from tosip.gateway.server.folders import Folders
 from tosip.gateway.server.listener import Listeners
 from tosip.gateway.server.lists import Lists
 from tosip.gateway.server.ports import Ports
@@ -122,7 +123,7 @@ def _verbs(shared: Shared, uploads: Uploads) -> dict[str, Verb]:
         **manners.verbs(tls=shared.tls is not None),
         **Access(shared).verbs(),
         **Protection(shared).verbs(),
-        **folders.VERBS,
+        **Folders(shared).verbs(),
         **files.verbs(),
         **Lists(shared, files).verbs(),
         **Ports(shared).verbs(),

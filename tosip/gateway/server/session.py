@@ -54,9 +54,10 @@ class Shared:
 class Session:
     """One control connection.
 
-    `peer` is the client's address, `host` ours. `login_by` and `active` are in loop time. `port`
-    waits for the next transfer, which takes it with `take_port`. `ready` is set while no command is
-    being acted on; `over` means that no other will be, `lost` that replies do not arrive.
+    `peer` is the client's address, `host` ours, with a zone where that is needed. `login_by` and
+    `active` are in loop time. It begins in TYPE A, as RFC 959 wants it (`ascii`). `port` waits for
+    the next transfer, which takes it with `take_port`. `ready` is set while no command is being
+    acted on; `over` means that no other will be, `lost` that replies do not arrive.
     """
 
     reader: asyncio.StreamReader
@@ -73,7 +74,7 @@ class Session:
     buffer_told: bool = False
     protected: bool = False
     folder: tuple[str, ...] = ()
-    ascii: bool = False
+    ascii: bool = True
     extended_only: bool = False
     facts: tuple[str, ...] = FACTS
     expected: int | None = None
@@ -122,7 +123,7 @@ class Session:
     def forget_login(self) -> None:
         """Put all that a user has set back to what a new connection has."""
         self.claimed = None
-        self.folder, self.ascii, self.extended_only, self.facts = (), False, False, FACTS
+        self.folder, self.ascii, self.extended_only, self.facts = (), True, False, FACTS
         self.expected, self.restart, self.rename_from = None, 0, ""
         self.drop_port()
 

@@ -8,18 +8,22 @@ that is shorter than it says is put aside, everything else is dropped.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
+import functools
 import logging
 import secrets
+import socket
 import ssl
 import time
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from tosip.gateway import lives
 from tosip.gateway.digest import new_digest
 from tosip.gateway.receiving.data import Port
 from tosip.gateway.receiving.memory import Received
-from tosip.gateway.receiving.refusal import Fate, UploadError, from_os_error
+from tosip.gateway.receiving.refusal import Fate, UploadError, from_os_error, interrupted
 from tosip.gateway.receiving.upload import Upload
 from tosip.gateway.server.files import is_temporary
 from tosip.gateway.server.folders import named_file
@@ -31,6 +35,7 @@ from tosip.gateway.spool.stored import Entry
 logger = logging.getLogger(__name__)
 
 LONGEST_NUMBER = 18
+STOPPING = "the gateway is stopping"
 
 
 class Uploads:
@@ -40,6 +45,7 @@ class Uploads:
         self._shared, self._settings = shared, shared.settings
         self._spool, self._disk = shared.spool, shared.threads.disk
         self._running: dict[Upload, asyncio.Task[None]] = {}
+        self._opening: set[asyncio.Future[None]] = set()
         self._stopping = False
 
     def verbs(self) -> dict[str, Verb]:
@@ -56,9 +62,9 @@ class Uploads:
         """End all uploads and wait until what came of them is kept."""
         self._stopping = True
         for upload in tuple(self._running):
-            upload.abort("the gateway is stopping")
-        if self._running:
-            await asyncio.wait(set(self._running.values()))
+            upload.abort(STOPPING)
+        if ending := {*self._running.values(), *self._opening}:
+            await asyncio.wait(ending)
 
     async def _store(self, session: Session, rest: str) -> None:
         await self._take(session, rest, "ready for {name}")
@@ -110,17 +116,36 @@ class Uploads:
 
     async def _begin(self, upload: Upload, offset: int, appends: bool) -> Partial:
         """Open a new file, or the one to go on with; Refusal or UploadError when that cannot be."""
+        with self._stop_waits():
+            try:
+                await self._check_room(upload)
+                partial = await self._disk(self._open, upload, offset, appends)
+                if self._stopping:
+                    await self._disk(self._settle, upload, partial, interrupted(STOPPING))
+                    raise Refusal("421", STOPPING)
+            except NoPartialError as error:
+                raise Refusal("554", str(error)) from None
+            except OSError as error:
+                raise from_os_error(error) from None
+        return partial
+
+    @contextlib.contextmanager
+    def _stop_waits(self) -> Iterator[None]:
+        """Let `stop` wait until the block has ended; Refusal if it has begun already."""
         if self._stopping:
-            raise Refusal("421", "the gateway is stopping")
+            raise Refusal("421", STOPPING)
+        opening = asyncio.get_running_loop().create_future()
+        self._opening.add(opening)
         try:
-            free = await self._disk(self._spool.free_space)
-            if free < self._settings.limits.free_space + (upload.expected or 0) + self._promised():
-                raise Refusal("452", "the gateway's disk is too full: try later")
-            return await self._disk(self._open, upload, offset, appends)
-        except NoPartialError as error:
-            raise Refusal("554", str(error)) from None
-        except OSError as error:
-            raise from_os_error(error) from None
+            yield
+        finally:
+            self._opening.remove(opening)
+            opening.set_result(None)
+
+    async def _check_room(self, upload: Upload) -> None:
+        free = await self._disk(self._spool.free_space)
+        if free < self._settings.limits.free_space + (upload.expected or 0) + self._promised():
+            raise Refusal("452", "the gateway's disk is too full: try later")
 
     def _promised(self) -> int:
         """Return how many bytes the running uploads have announced that have not come yet."""
@@ -148,8 +173,7 @@ class Uploads:
             outcome = await self._receive(upload, port, partial, received)
             if isinstance(outcome, UploadError):
                 received.free()
-                description = self._description(upload)
-                await self._disk(self._settle, upload, partial, description, outcome)
+                await self._disk(self._settle, upload, partial, outcome)
         except BaseException:
             received.free()
             await self._disk(self._spool.discard, partial)
@@ -170,9 +194,10 @@ class Uploads:
         try:
             connection = await upload.connect(port)
             began = time.monotonic()
-            await self._shared.threads.receive(upload.receive, connection, partial, received)
+            description = await self._shared.threads.receive(
+                self._take_in, upload, connection, partial, received
+            )
             upload.check()
-            description = self._description(upload)
             lives.tell(
                 "received",
                 id=partial.id,
@@ -189,9 +214,27 @@ class Uploads:
             logger.error("%s: upload failed: %s", upload.name, error)
             return from_os_error(error)
 
-    def _settle(
-        self, upload: Upload, partial: Partial, description: Description, error: UploadError
-    ) -> None:
+    def _take_in(
+        self, upload: Upload, connection: socket.socket, partial: Partial, received: Received
+    ) -> Description:
+        """Receive all that comes, and describe it; UploadError unless it may be whole. Blocks."""
+        on_begin = functools.partial(self._supersede_others, upload, partial)
+        upload.receive(connection, partial, received, on_begin)
+        return self._description(upload)
+
+    def _supersede_others(self, upload: Upload, partial: Partial) -> None:
+        """Let nobody go on with other uploads of the name once a new one has begun. Blocks.
+
+        Their bytes may be of another file, and SIZE would offer them for this one.
+        """
+        if partial.size > 0:
+            return
+        for other in tuple(self._running):
+            if (other.user, other.name) == (upload.user, upload.name):
+                other.superseded = other is not upload
+        self._spool.supersede(upload.user, upload.name)
+
+    def _settle(self, upload: Upload, partial: Partial, error: UploadError) -> None:
         """Do with the bytes of a failed upload what its fate is. Blocks."""
         step = {Fate.KEEP: "interrupted", Fate.QUARANTINE: "quarantined"}
         # Without a data connection, what an earlier upload has left is as good as before.
@@ -200,16 +243,21 @@ class Uploads:
         lives.tell(step.get(fate, "refused"), **facts, size=partial.size, reason=str(error))
         try:
             if fate == Fate.KEEP:
-                self._spool.keep(partial, _corrected(description, partial))
+                description = _corrected(self._description(upload), partial)
+                self._spool.keep(partial, description, lambda: not upload.superseded)
             elif fate == Fate.QUARANTINE:
-                self._spool.quarantine(partial, _corrected(description, partial), str(error))
+                description = _corrected(self._description(upload), partial)
+                self._spool.quarantine(partial, description, str(error))
             else:
                 self._spool.discard(partial)
         except OSError as fault:
             logger.error("%s: its bytes could not be kept: %s", upload.name, fault)
+            self._spool.discard(partial)
 
     def _description(self, upload: Upload) -> Description:
-        camera = self._shared.camera(upload.user, upload.name, upload.header)
+        """Describe an upload that has ended. Blocks, for a header may be long."""
+        header = upload.header if self._settings.camera.by == "header" else {}
+        camera = self._shared.camera(upload.user, upload.name, header)
         return upload.description(camera, is_temporary(self._settings.policy, upload.name))
 
 
