@@ -1,14 +1,22 @@
 """What a camera uploads reaches the archive and the pipeline unchanged; all of it is counted."""
 
+import dataclasses
+import ftplib
 import io
 import logging
+import math
 import re
 
 import pytest
 
+from tests.gateway.conftest import put, until
 from tosip.errors import ConfigurationError
 from tosip.gateway import Gateway
+from tosip.gateway.counters import GatewayCounters
 from tosip.gateway.digest import new_digest
+from tosip.gateway.panel import gateway_items
+from tosip.gateway.rate import WINDOW
+from tosip.gateway.spool.disk import Disk
 from tosip.gateway.spool.stored import State
 from tosip.gateway.spool.view import SpoolView
 
@@ -123,6 +131,64 @@ def test_dead_letters_are_tried_again_or_discarded(site, image):
     site.until_delivered(2)
     assert site.archived() == {"0.fits": image(100), "2.fits": image(102)}
     assert site.counters.balanced
+
+
+def test_what_takes_time_is_told_again_and_again_though_nothing_changes(site, monkeypatch):
+    monkeypatch.setattr(Disk, "free_space", lambda _disk, _folder: 1 << 40)
+    told: list[GatewayCounters] = []
+    site.start_gateway()
+    site.gateway.on_change = told.append
+
+    until(lambda: len(told) >= 3 and told[-1] == told[-3])
+
+
+def test_a_refusal_does_not_hide_what_the_archive_said(site, image):
+    site.start_gateway()
+    site.upload("x.fits", image())
+    site.until(lambda: "Connection refused" in site.counters.last_error)
+    with pytest.raises(ftplib.error_temp, match="451"):
+        site.upload("short.fits", image()[:5000])
+
+    site.until(lambda: site.counters.refused == 1)
+    assert site.counters.last_refusal.startswith("451 expected")
+    assert "Connection refused" in site.counters.last_error
+
+
+def test_what_came_last_is_known_after_a_restart(site, image):
+    site.start_gateway()
+    for name, size in (("x.fits", 100), ("y.fits", 101)):
+        site.upload(name, image(size))
+    came = site.counters.last
+    site.stop_gateway()
+
+    site.start_gateway()
+    assert site.counters.last == came
+    assert came["cam01"].name == "y.fits"
+    assert site.counters.free_space
+
+
+def test_an_upload_that_gets_its_final_name_later_counts_once(running, image):
+    data = image(200)
+    with running.ftp() as client:
+        put(client, "x.tmp", data)
+        client.rename("x.tmp", "x.fits")
+    running.until(lambda: running.counters.last["cam01"].name == "x.fits")
+    assert 0 < running.counters.receive_rate * WINDOW <= len(data)
+
+
+def test_before_the_start_no_alarm_is_raised(site):
+    gateway = Gateway(site.settings(free_space=1 << 30))
+    shown = {item.pv: item.read(gateway) for item in gateway_items(["cam01"]) if item.read}
+    assert shown["DiskState"] == "OK"
+    assert math.isnan(shown["FreeSpace"])
+
+
+def test_an_address_that_is_not_ours_is_named(site):
+    settings = dataclasses.replace(site.settings(), hosts=("192.0.2.1",))
+    with pytest.raises(
+        ConfigurationError, match=r"listen: expected free ports.* 192\.0\.2\.1 port 0"
+    ):
+        site.start_with(settings)
 
 
 def test_paused_forwarding_gathers_files(running, image):

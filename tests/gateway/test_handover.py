@@ -101,3 +101,23 @@ def test_the_camera_is_told_by_what_is_configured(site, image, camera, expected)
     site.until(lambda: site.stored)
     assert site.stored[0].camera == expected
     assert site.counters.last[expected].name == "north/x.fits"
+
+
+@pytest.mark.parametrize(
+    ("camera", "expected"),
+    [
+        (CameraSettings(by="folder"), "CAM07"),
+        (CameraSettings(by="name", pattern=r"CAM\d\d"), "CAM07"),
+        (CameraSettings(by="user"), "cam01"),
+        (CameraSettings(by="header", keyword="CAMERA"), "n 1"),
+    ],
+)
+def test_the_camera_of_a_renamed_file_is_told_by_its_final_name(site, image, camera, expected):
+    site.start_with(replace(site.settings(), camera=camera))
+    with site.ftp() as client:
+        data = image(cards=["CAMERA  = 'n 1     '"])
+        client.storbinary("STOR incoming/1.part", io.BytesIO(data))
+        client.rename("incoming/1.part", "CAM07/1.fits")
+    site.until(lambda: site.stored)
+    assert site.stored[0].camera == expected
+    assert site.counters.last[expected].name == "CAM07/1.fits"

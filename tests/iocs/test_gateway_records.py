@@ -79,6 +79,8 @@ class Plant:
         if self.archive:
             self.archive.stop()
         assert self.ioc.stop() == 0
+        # Two lines for each connection would rotate everything else away.
+        assert " aioftp" not in (self.ioc.var / "log" / "tosip.log").read_text()
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from tosip.gateway.lives import tell
 from tosip.gateway.receiving.memory import Received
@@ -22,13 +23,21 @@ logger = logging.getLogger(__name__)
 OnStored = Callable[[StoredFile, Received | None], None]
 
 
+class _Announced(NamedTuple):
+    """A file and when the pipeline was told of it (monotonic)."""
+
+    file: StoredFile
+    when: float
+
+
 class Announcer:
     """Calls `on_stored` once for each file, on the loop; without one each file is released."""
 
     def __init__(self, spool: Spool, threads: Threads, on_stored: OnStored | None) -> None:
         self._spool, self._threads, self._on_stored = spool, threads, on_stored
         self._received: dict[str, Received] = {}
-        self._announced: dict[str, tuple[StoredFile, float]] = {}
+        self._announced: dict[str, _Announced] = {}
+        self._unrecorded: list[_Announced] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     def keep(self, file: StoredFile, received: Received | None) -> None:
@@ -39,7 +48,7 @@ class Announcer:
     def announce(self, file: StoredFile) -> None:
         """Tell the pipeline; what it raises is logged and goes no further."""
         tell("announced", id=file.id, camera=file.camera, name=file.name)
-        self._announced[file.id] = file, time.monotonic()
+        self._announced[file.id] = _Announced(file, time.monotonic())
         if self._on_stored is None:
             self.release(file.id)
             return
@@ -52,29 +61,52 @@ class Announcer:
         """The pipeline is done with a file; call it on the loop, as often as you like."""
         if (received := self._received.pop(file_id, None)) is not None:
             received.free()
-        if file_id in self._announced:
-            task = asyncio.get_running_loop().create_task(self._release(file_id))
+        if (announced := self._announced.pop(file_id, None)) is not None:
+            task = asyncio.get_running_loop().create_task(self._try_to_record(announced))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    async def let_go(self, files: Iterable[StoredFile]) -> None:
+        """Record files as released that the pipeline is not done with; OSError if that fails.
+
+        What is in memory of them stays until it is.
+        """
+        for file in files:
+            now = _Announced(file, time.monotonic())
+            await self._record(self._announced.pop(file.id, now))
+
+    async def record_again(self) -> None:
+        """Record the releases that could not be recorded; OSError if they still cannot."""
+        while self._unrecorded:
+            await self._record(self._unrecorded.pop())
 
     def forget(self, file_id: str) -> None:
         """Let go of the memory of a file; what the pipeline still reads stays until it is done."""
         self._received.pop(file_id, None)
 
     async def close(self) -> None:
-        """Wait until all releases are recorded, and let go of all memory."""
+        """Wait until all releases are recorded, and let go of all memory.
+
+        What could not be recorded is announced again after the next start: at least once.
+        """
         if self._tasks:
             await asyncio.wait(self._tasks)
         # Not freed: the pipeline may be reading, and goes on to the end.
         self._received.clear()
 
-    async def _release(self, file_id: str) -> None:
-        file, announced = self._announced.pop(file_id)
+    async def _try_to_record(self, announced: _Announced) -> None:
         try:
-            await self._threads.disk(self._spool.release, file_id)
+            await self._record(announced)
         except OSError as error:
-            # It is announced again after the next start: at least once.
-            logger.error("spool: the release of %s is not recorded: %s", file_id, error)
-            return
-        seconds = time.monotonic() - announced
-        tell("released", id=file_id, camera=file.camera, name=file.name, seconds=seconds)
+            file_id = announced.file.id
+            logger.error("spool: the release of %s is not recorded yet: %s", file_id, error)
+
+    async def _record(self, announced: _Announced) -> None:
+        file = announced.file
+        try:
+            await self._threads.disk(self._spool.release, file.id)
+        except OSError:
+            self._unrecorded.append(announced)
+            raise
+        seconds = time.monotonic() - announced.when
+        tell("released", id=file.id, camera=file.camera, name=file.name, seconds=seconds)

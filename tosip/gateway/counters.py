@@ -21,19 +21,23 @@ class Last:
 class GatewayCounters(Totals):
     """The counts of the spool, and what is known since the start.
 
-    `refused` counts uploads that were answered with an error. `pending_since` is when the oldest
-    pending file came, Unix time. `free_space` and `watermark` are bytes, rates bytes a second.
-    `last` has the newest file of each camera.
+    `refused` counts uploads that were answered with an error, `unseen` delivered files that were
+    let go, for want of room, before the pipeline was done with them. `pending_since` is when the
+    oldest pending file came, Unix time. `free_space` (None before the start) and `watermark` are
+    bytes, rates bytes a second. `last_refusal` tells why an upload was refused, `last_error` what
+    else went wrong. `last` has the newest file of each camera.
     """
 
     refused: int = 0
+    unseen: int = 0
     connections: int = 0
     cameras: frozenset[str] = frozenset()
     pending_since: float | None = None
     archive: ArchiveState = ArchiveState.UNKNOWN
     paused: bool = False
     last_error: str = ""
-    free_space: int = 0
+    last_refusal: str = ""
+    free_space: int | None = None
     watermark: int = 0
     receive_rate: float = 0.0
     forward_rate: float = 0.0

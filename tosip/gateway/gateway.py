@@ -11,7 +11,8 @@
 name and is not released: for those that an earlier run left, when the gateway starts, oldest first;
 for new ones right after their 226. `received` has the bytes as long as they are in memory, else it
 is None and the spool's copy is there to be read. It is kept until the file is both delivered and
-released. Without an `on_stored` nobody waits for files, and each counts as released.
+released; only when the disk fills up, the oldest that are delivered go unreleased. Without an
+`on_stored` nobody waits for files, and each counts as released.
 
 Callbacks are called on the event loop and should return at once. What they raise is logged and goes
 no further: nothing downstream can endanger an upload or a delivery.
@@ -22,9 +23,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from tosip.errors import ConfigurationError
 from tosip.gateway.announcer import Announcer, OnStored
@@ -37,11 +39,14 @@ from tosip.gateway.receiving.memory import Memory, Received
 from tosip.gateway.rounds import Rounds
 from tosip.gateway.server.server import GatewayServer
 from tosip.gateway.settings import GatewaySettings
+from tosip.gateway.spool.requests import Request
 from tosip.gateway.spool.spool import Spool
 from tosip.gateway.spool.stored import Entry, State, StoredFile
 from tosip.gateway.threads import Threads
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 ROUND = 1.0
 UNDELIVERED = (State.PENDING, State.RENAMING)
@@ -81,7 +86,8 @@ class Gateway:
         try:
             spool = await self._threads.disk(Spool, self.settings.spool, self.settings.keeping)
             self._spool = spool
-            self._announcer = Announcer(spool, self._threads, self.on_stored)
+            announcer = Announcer(spool, self._threads, self.on_stored)
+            self._announcer = announcer
             self._forwarder = Forwarder(
                 self.settings.archive,
                 spool,
@@ -95,19 +101,22 @@ class Gateway:
         except BaseException:
             await self.stop()
             raise
-        self._rounds = asyncio.create_task(self._go_rounds(spool))
-        for file in unreleased:
-            self._announcer.announce(file)
-            await asyncio.sleep(0)  # there may be thousands
+        rounds = Rounds(spool, self._threads, self.settings)
+        self._rounds = asyncio.create_task(self._go_rounds(rounds, announcer))
+        async for file in _unhurried(unreleased):
+            announcer.announce(file)
 
     async def _take_over(self, spool: Spool, forwarder: Forwarder) -> list[StoredFile]:
         try:
             entries = await self._threads.disk(spool.reconcile)
+            newest = await self._threads.disk(spool.newest)
+            free_space = await self._threads.disk(spool.free_space)
         except OSError as error:
             raise ConfigurationError(
                 f"Spool.folder: expected a folder to work in, got {self.settings.spool} ({error})"
             ) from None
-        for entry in entries:
+        self._changed(free_space=free_space, last=_last(entry.file for entry in newest))
+        async for entry in _unhurried(entries):
             if entry.state in UNDELIVERED:
                 forwarder.add(entry)
         return [entry.file for entry in entries if not entry.released and entry.state != State.HELD]
@@ -127,7 +136,7 @@ class Gateway:
             await server.start()
         except OSError as error:
             raise ConfigurationError(
-                f"listen: expected ports that are free, got {error.strerror or error}"
+                f"listen: expected free ports of this machine, got {error.strerror or error}"
             ) from None
         self._server = server
 
@@ -170,25 +179,27 @@ class Gateway:
 
     async def retry(self, ids: Collection[str] | None = None) -> list[StoredFile]:
         """Forward dead letters again, or all of them, and wait no longer for the next try."""
-        if self._spool is None or self._forwarder is None:
+        spool, forwarder = self._spool, self._forwarder
+        if spool is None or forwarder is None:
             return []
-        entries = await self._threads.disk(self._spool.retry, ids)
-        for entry in entries:
+        entries = await self._threads.disk(spool.retry, ids)
+        async for entry in _unhurried(entries):
             tell("retried", id=entry.file.id, camera=entry.file.camera, name=entry.file.name)
-            self._forwarder.add(entry)
-        self._forwarder.retry_now()
+            forwarder.add(entry)
+        forwarder.retry_now()
         self._changed()
         return [entry.file for entry in entries]
 
     async def discard(self, ids: Collection[str]) -> list[StoredFile]:
         """Give up dead letters for good: a person's decision."""
-        if self._spool is None or self._announcer is None:
+        spool, announcer = self._spool, self._announcer
+        if spool is None or announcer is None:
             return []
-        entries = await self._threads.disk(self._spool.give_up, ids)
-        await self._threads.disk(self._spool.settle)
-        for entry in entries:
+        entries = await self._threads.disk(spool.give_up, ids)
+        async for entry in _unhurried(entries):
             tell("discarded", id=entry.file.id, camera=entry.file.camera, name=entry.file.name)
-            self._announcer.forget(entry.file.id)
+            announcer.forget(entry.file.id)
+        await self._threads.disk(spool.settle)
         self._changed()
         return [entry.file for entry in entries]
 
@@ -198,18 +209,18 @@ class Gateway:
         if self._forwarder is None or self._announcer is None:
             return
         file = entry.file
-        self._received.add(file.size)
+        if received is not None:  # else it came before, under a temporary name
+            self._received.add(file.size)
         self._announcer.keep(file, received)
         if entry.state in UNDELIVERED:
             self._forwarder.add(entry)
             self._announcer.announce(file)
         elif entry.state != State.HELD:
             self._announcer.forget(file.id)
-        last = {**self.counters.last, file.camera: Last(file.name, file.received)}
-        self._changed(last=last)
+        self._changed(last={**self.counters.last, **_last([file])})
 
     def _refused(self, reason: str) -> None:
-        self._changed(refused=self.counters.refused + 1, last_error=reason)
+        self._changed(refused=self.counters.refused + 1, last_refusal=reason)
 
     def _delivered(self, file: StoredFile) -> None:
         self._changed()
@@ -230,42 +241,81 @@ class Gateway:
                 self._archive_error = values["last_error"] = forwarder.last_error
         values["receive_rate"] = self._received.value
         self.counters = dataclasses.replace(before, **values)
-        if self.on_change is not None and self.counters != before:
-            _call(self.on_change, self.counters)
+        if self.counters != before:
+            self._tell()
+
+    def _tell(self) -> None:
+        if self.on_change is not None:
+            try:
+                self.on_change(self.counters)
+            except Exception:
+                logger.exception("a callback of the gateway failed")
 
     # Once a second
 
-    async def _go_rounds(self, spool: Spool) -> None:
-        rounds = Rounds(spool, self._threads, self.settings.policy.hold)
+    async def _go_rounds(self, rounds: Rounds, announcer: Announcer) -> None:
+        steps = (
+            rounds.tidy,
+            announcer.record_again,
+            partial(self._make_room, rounds, announcer),
+            partial(self._end_holding, rounds),
+            partial(self._meet_requests, rounds),
+            partial(self._look, rounds),
+            lambda: rounds.note(self.counters, self.port),
+        )
         while True:
-            try:
-                await self._look_around(rounds)
-            except OSError as error:
-                logger.error("spool: %s", error)
-                self._changed(last_error=f"spool: {error}")
+            for step in steps:
+                await self._attempt(step())
             await asyncio.sleep(ROUND)
 
-    async def _look_around(self, rounds: Rounds) -> None:
+    async def _attempt(self, step: Awaitable[None], what: str = "spool") -> None:
+        """Do one thing by itself: nothing else is left out because it fails."""
+        try:
+            await step
+        except OSError as error:
+            logger.error("%s: %s", what, error)
+            self._changed(last_error=f"{what}: {error}")
+
+    async def _make_room(self, rounds: Rounds, announcer: Announcer) -> None:
+        if files := await rounds.spare():
+            await announcer.let_go(files)
+            told = f"disk nearly full: {len(files)} delivered files let go unseen by the pipeline"
+            logger.warning(told)
+            self._changed(last_error=told, unseen=self.counters.unseen + len(files))
+            # Where copies are retained it is that which makes room.
+            await rounds.tidy(thoroughly=True)
+
+    async def _end_holding(self, rounds: Rounds) -> None:
+        async for entry in _unhurried(await rounds.overdue()):
+            logger.warning("%s (%s) was never renamed", entry.file.id, entry.file.name)
+            if self._forwarder is not None and self._announcer is not None:
+                self._forwarder.add(entry)
+                self._announcer.announce(entry.file)
+
+    async def _meet_requests(self, rounds: Rounds) -> None:
+        for request in await rounds.requests():
+            await self._attempt(self._meet(rounds, request), f"{request.action} asked for")
+
+    async def _meet(self, rounds: Rounds, request: Request) -> None:
+        if request.action == "retry":
+            await self.retry(request.ids)
+        else:
+            await self.discard(request.ids or ())
+        await rounds.done(request)
+
+    async def _look(self, rounds: Rounds) -> None:
         found = await rounds.look()
-        for entry in found.overdue:
-            self._release_from_hold(entry)
-        for request in found.requests:
-            if request.action == "retry":
-                await self.retry(request.ids)
-            else:
-                await self.discard(request.ids or ())
         self._changed(free_space=found.free_space, dead_letters=found.dead_letters)
-        await rounds.note(self.counters, self.port)
-
-    def _release_from_hold(self, entry: Entry) -> None:
-        logger.warning("%s (%s) was never renamed", entry.file.id, entry.file.name)
-        if self._forwarder is not None and self._announcer is not None:
-            self._forwarder.add(entry)
-            self._announcer.announce(entry.file)
+        self._tell()  # ages grow although nothing changes
 
 
-def _call(callback: Callable[[GatewayCounters], None], counters: GatewayCounters) -> None:
-    try:
-        callback(counters)
-    except Exception:
-        logger.exception("a callback of the gateway failed")
+def _last(files: Iterable[StoredFile]) -> dict[str, Last]:
+    return {file.camera: Last(file.name, file.received) for file in files}
+
+
+async def _unhurried(items: Iterable[T]) -> AsyncIterator[T]:
+    """Go through what may be thousands, and leave the loop to others now and then."""
+    for number, item in enumerate(items, 1):
+        yield item
+        if number % 100 == 0:
+            await asyncio.sleep(0)

@@ -90,10 +90,15 @@ def _pending_age(gateway: Gateway) -> float:
 
 
 def _disk_state(gateway: Gateway) -> str:
-    counters = gateway.counters
-    if counters.free_space < counters.watermark:
-        return "Full"
-    return "Low" if counters.free_space < 2 * counters.watermark else "OK"
+    free, watermark = gateway.counters.free_space, gateway.counters.watermark
+    if free is None or free >= 2 * watermark:
+        return "OK"
+    return "Low" if free >= watermark else "Full"
+
+
+def _free_space(gateway: Gateway) -> float:
+    free = gateway.counters.free_space
+    return float("nan") if free is None else free / GIB
 
 
 _UPLOADS: tuple[Item[Gateway], ...] = (
@@ -123,6 +128,12 @@ _UPLOADS: tuple[Item[Gateway], ...] = (
     ),
     _count("Quarantined", "Short files put aside", lambda g: g.counters.quarantined, "Uploads"),
     _count("Refused", "Uploads refused or broken", lambda g: g.counters.refused, "Uploads"),
+    Item(
+        "LastRefusal",
+        text("Why an upload was refused last", LONGEST_ERROR),
+        lambda g: g.counters.last_refusal[:LONGEST_ERROR],
+        group="Uploads",
+    ),
 )
 
 _ARCHIVE: tuple[Item[Gateway], ...] = (
@@ -236,7 +247,7 @@ _DISK: tuple[Item[Gateway], ...] = (
         "FreeSpace",
         "Free space of the spool's disk",
         "GiB",
-        lambda g: g.counters.free_space / GIB,
+        _free_space,
         "Disk",
     ),
     _figure(
@@ -259,4 +270,5 @@ _DISK: tuple[Item[Gateway], ...] = (
         _disk_state,
         group="Disk",
     ),
+    _count("Unseen", "Frames let go unprocessed: disk full", lambda g: g.counters.unseen, "Disk"),
 )

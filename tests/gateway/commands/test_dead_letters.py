@@ -111,6 +111,7 @@ def test_a_file_that_is_not_dead_cannot_be_discarded(command, folder, spool):
 def test_a_gateway_that_does_not_act_is_told_and_acts_later(command, folder, dead, monkeypatch):
     monkeypatch.setattr(dead_letters, "PATIENCE", 0.2)
     busy = Spool(folder / "spool")
+    busy.note(last_error="disk full")
     try:
         told = refused(command("discard", "spool", dead[0], "--yes"))
         asked = busy.take_requests()
@@ -118,6 +119,7 @@ def test_a_gateway_that_does_not_act_is_told_and_acts_later(command, folder, dea
         busy.close()
 
     assert "discard: expected the gateway to act within" in told
+    assert "(its last error: disk full); it will" in told
     assert [(request.action, request.ids) for request in asked] == [("discard", (dead[0],))]
 
 

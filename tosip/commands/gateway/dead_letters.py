@@ -119,8 +119,9 @@ def _ask(place: Place, view: SpoolView, action: Action, ids: Sequence[str]) -> N
     # What the gateway has not taken out of the dead when it is done stays there.
     while view.waits(number) and not _dead(place).keys().isdisjoint(ids):
         if time.monotonic() > end:
+            error = view.notes().get("last_error", "")
             raise ConfigurationError(
-                f"{action}: expected the gateway to act within {PATIENCE:.0f} s, got no sign of it;"
-                " it will, as soon as it can"
+                f"{action}: expected the gateway to act within {PATIENCE:.0f} s, got no sign of it"
+                f" (its last error: {error or 'none'}); it will, as soon as it can"
             )
         time.sleep(LOOK)

@@ -66,5 +66,6 @@ def _archive(facts: dict[str, Any]) -> Table:
     table.add_row("gateway", "running" if facts["running"] else "not running")
     table.add_row("archive", facts["archive"]["state"] or "not tried")
     table.add_row("last error", plain(facts["archive"]["last_error"]) or "-")
+    table.add_row("last refusal", plain(facts["notes"].get("last_refusal", "")) or "-")
     table.add_row("oldest pending", "-" if oldest is None else age(oldest))
     return table
