@@ -24,12 +24,11 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Side by side: the tests mostly wait.
-test: install
-	$(MAKE) --no-print-directory --jobs=2 check pytest
+test: check pytest
 
+# Two files of tests at a time: many wait, and some measure.
 pytest: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 soak: install
 	$(BIN)/python -m tests.gateway.faults.soak

@@ -89,7 +89,7 @@ class Recovery:
             elif entry is None:
                 file, held = self._described(path)
                 entry = Entry(file, State.HELD if held else State.PENDING)
-                logger.warning("spool: %s (%s) had no record; recovered", file.id, file.name)
+                logger.warning("spool: %s (%r) had no record; recovered", file.id, file.name)
                 change.add(entry)
             elif entry.released and entry.state not in (*WAITING, State.DEAD):
                 finished.append(entry)
@@ -146,7 +146,7 @@ class Recovery:
             after = replace(entry, released=released)
             if entry.state in WAITING:
                 after = replace(after, state=State.DEAD, reason=fault)
-                logger.error("spool: %s (%s): %s", entry.file.id, entry.file.name, fault)
+                logger.error("spool: %s (%r): %s", entry.file.id, entry.file.name, fault)
             if after != entry:
                 change.replace(entry, after)
 
