@@ -136,10 +136,12 @@ def test_a_refused_password_is_never_shown(tmp_path):
         async with _server(tmp_path, cameras=1) as port:
             settings = _settings(port, cameras=1).replace(b"secret-1", b"hush-hush")
             async with _cameras(settings) as process:
-                return (await process.stderr.readline()).decode()
+                # On a busy machine others may come first: exposures that were missed.
+                while b"not uploaded" not in (line := await process.stderr.readline()):
+                    assert line
+                return line.decode()
 
     complaint = _run(scenario())
-    assert "not uploaded" in complaint
     assert "530" in complaint
     assert "hush" not in complaint
 

@@ -26,11 +26,11 @@ def test_stopped_client_costs_a_few_images_of_memory_and_holds_up_neither_others
         with client() as context:
             async with serving() as rig:
                 stalled = await stopped_client(f"{PREFIX}Image")
-                stalled.send_signal(signal.SIGSTOP)
                 with (updates := Updates(context, f"{PREFIX}Image")):
-                    # The empty image tells that it is subscribed: p4p's server may lose what is
-                    # posted just then.
+                    # Only when this one is connected: searches by UDP go to any process of the
+                    # machine that listens, and one that is stopped passes none on.
                     await asyncio.to_thread(updates.next, PATIENCE)
+                    stalled.send_signal(signal.SIGSTOP)
 
                     async def rounds(count):
                         for number in range(count):
