@@ -206,18 +206,24 @@ class Gateway:
     # What happens
 
     def _stored(self, entry: Entry, received: Received | None) -> None:
-        if self._forwarder is None or self._announcer is None:
+        if self._announcer is None:
             return
         file = entry.file
         if received is not None:  # else it came before, under a temporary name
             self._received.add(file.size)
         self._announcer.keep(file, received)
+        self._go_on(entry)
+        self._changed(last={**self.counters.last, **_last([file])})
+
+    def _go_on(self, entry: Entry) -> None:
+        """Do with a file what follows from its state, once it has been committed or renamed."""
+        if self._forwarder is None or self._announcer is None:
+            return
         if entry.state in UNDELIVERED:
             self._forwarder.add(entry)
-            self._announcer.announce(file)
+            self._announcer.announce(entry.file)
         elif entry.state != State.HELD:
-            self._announcer.forget(file.id)
-        self._changed(last={**self.counters.last, **_last([file])})
+            self._announcer.forget(entry.file.id)
 
     def _refused(self, reason: str) -> None:
         self._changed(refused=self.counters.refused + 1, last_refusal=reason)
@@ -288,9 +294,7 @@ class Gateway:
     async def _end_holding(self, rounds: Rounds) -> None:
         async for entry in _unhurried(await rounds.overdue()):
             logger.warning("%s (%s) was never renamed", entry.file.id, entry.file.name)
-            if self._forwarder is not None and self._announcer is not None:
-                self._forwarder.add(entry)
-                self._announcer.announce(entry.file)
+            self._go_on(entry)
 
     async def _meet_requests(self, rounds: Rounds) -> None:
         for request in await rounds.requests():

@@ -107,6 +107,15 @@ def test_equal_files_under_one_temporary_name_are_both_delivered(spool):
     assert spool.totals == Totals(2, delivered=2, bytes_acknowledged=2, bytes_delivered=2)
 
 
+def test_a_temporary_name_that_was_sent_twice_is_delivered_once(spool):
+    first, second = (put(spool, "x.tmp", b"bytes", held=True) for _ in range(2))
+    states = {entry.file.id: entry.state for entry in spool.overdue(0.0)}
+    assert states == {first.file.id: State.PENDING, second.file.id: State.DUPLICATE}
+    spool.settle()
+    assert not second.file.path.exists()
+    assert spool.totals.balanced
+
+
 @pytest.mark.parametrize("step", [-61.0, -3600.0])
 def test_held_file_is_overdue_though_the_clock_was_set_back(opened, folder, step):
     disk = RecordingDisk()

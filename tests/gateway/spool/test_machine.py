@@ -168,7 +168,9 @@ class SpoolMachine(RuleBasedStateMachine):
         held = [file for file in self.files.values() if file.state == State.HELD]
         assert len(self.spool.overdue(0.0)) == len(held)
         for file in held:
-            file.state = State.PENDING
+            duplicate = self.stands(file.name, file.data)
+            file.state = State.DUPLICATE if duplicate else State.PENDING
+            file.released |= duplicate
 
     @rule()
     def sweep(self) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
+from tosip.gateway.spool.commit import stands
 from tosip.gateway.spool.copies import Copies
 from tosip.gateway.spool.disk import Disk
 from tosip.gateway.spool.journal import Change, Journal
@@ -74,17 +75,18 @@ class Deliveries:
     def overdue(self, hold: float) -> list[Entry]:
         """Deliver what was held for longer than `hold` seconds under the name that it has.
 
-        So does what comes from a future as far away: the clock was set back.
+        So does what comes from a future as far away: the clock was set back. One that another file
+        stands for becomes its duplicate.
         """
         now = self._disk.now()
-        condition = ("state=? AND (received<=? OR received>=?)", State.HELD, now - hold, now + hold)
+        held = "state=? AND (received<=? OR received>=?) ORDER BY received, id"
+        condition = (held, State.HELD, now - hold, now + hold)
         if not self._journal.entries(*condition):
             return []
         with self._journal.change() as change:
-            return [
-                change.replace(entry, replace(entry, state=State.PENDING))
-                for entry in change.entries(*condition)
-            ]
+            ended = [_end_hold(change, entry) for entry in change.entries(*condition)]
+        self._finish(ended)
+        return ended
 
     def dead(self, most: int) -> list[Entry]:
         """Return what waits for a person, oldest first; at most so many, unless negative."""
@@ -125,6 +127,12 @@ class Deliveries:
         for entry in entries:
             if entry.state in FINAL and entry.released:
                 self._copies.finish(entry)
+
+
+def _end_hold(change: Change, entry: Entry) -> Entry:
+    if stands(change, entry.file):
+        return change.replace(entry, replace(entry, state=State.DUPLICATE, released=True))
+    return change.replace(entry, replace(entry, state=State.PENDING))
 
 
 def _dead(change: Change, ids: Collection[str] | None) -> list[Entry]:

@@ -201,7 +201,10 @@ class Spool:
         return self._reserve.spend(lambda: self._deliveries.give_up(ids))
 
     def overdue(self, hold: float) -> list[Entry]:
-        """Deliver what was held for `hold` seconds under the name that it has; return it."""
+        """Deliver what was held for `hold` seconds under the name that it has; return it.
+
+        Among it may be duplicates, which need nothing more.
+        """
         return self._reserve.spend(lambda: self._deliveries.overdue(hold))
 
     def dead(self, most: int = -1) -> list[Entry]:
