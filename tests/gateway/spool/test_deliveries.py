@@ -99,14 +99,6 @@ def test_held_too_long_is_delivered_under_the_name_that_it_has(opened, folder):
     assert spool.overdue(60.0) == []
 
 
-def test_equal_files_under_one_temporary_name_are_both_delivered(spool):
-    held = [put(spool, "x.tmp", b"1", held=True) for _ in range(2)]
-    assert [entry.file for entry in spool.overdue(0.0)] == [entry.file for entry in held]
-    for entry in held:
-        deliver(spool, entry)
-    assert spool.totals == Totals(2, delivered=2, bytes_acknowledged=2, bytes_delivered=2)
-
-
 def test_a_temporary_name_that_was_sent_twice_is_delivered_once(spool):
     first, second = (put(spool, "x.tmp", b"bytes", held=True) for _ in range(2))
     states = {entry.file.id: entry.state for entry in spool.overdue(0.0)}
