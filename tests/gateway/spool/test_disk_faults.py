@@ -308,11 +308,11 @@ def test_disk_that_is_really_full_is_drained(small_disk, monkeypatch):
         again.close()
 
 
-def write_all_there_is_room_for(partial: Partial) -> None:
+def write_all_there_is_room_for(write: Callable[[bytes], object]) -> None:
     size = 1 << 20
     while size:
         try:
-            partial.write(bytes(size))
+            write(bytes(size))
         except OSError:
             size //= 2
 
@@ -320,12 +320,7 @@ def write_all_there_is_room_for(partial: Partial) -> None:
 def fill_up(disk: Path) -> None:
     """Leave no room at all, as other programs may."""
     with (disk / "others").open("ab", buffering=0) as file:
-        size = 1 << 20
-        while size:
-            try:
-                file.write(bytes(size))
-            except OSError:
-                size //= 2
+        write_all_there_is_room_for(file.write)
     assert shutil.disk_usage(disk).free == 0
 
 
@@ -348,7 +343,7 @@ def test_uploads_that_fill_the_disk_do_not_keep_a_gateway_from_starting(
     def upload() -> None:
         spool = Spool(folder)
         put(spool, "x.fits", BYTES)
-        write_all_there_is_room_for(begin(spool))
+        write_all_there_is_room_for(begin(spool).write)
 
     killed_after(upload)
     assert shutil.disk_usage(small_disk).free == 0
