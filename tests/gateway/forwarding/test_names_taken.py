@@ -52,6 +52,40 @@ def test_archive_that_cannot_be_read_proves_nothing(depot, archive):
     assert archive.files == {"x": DATA, f"x~{entry.file.id}": DATA}
 
 
+@pytest.mark.parametrize("features", [HASHING, ("SIZE",), ("MLST size*;",), ()])
+def test_archive_that_denies_once_what_it_has_does_not_get_it_overwritten(depot, features):
+    """550 is also what servers say that cannot look just now."""
+    archive = depot.archive(features=features)
+    verb = features[-1].split()[0] if len(features) == 1 else "SIZE" if features else "LIST"
+    archive.files["x"] = OTHER
+    archive.misbehave(verb, Say("550 cannot look"), name="x")
+    depot.start(archive)
+    entry = depot.commit("x", DATA)
+    depot.until_delivered(1)
+    assert archive.files == {"x": OTHER, f"x~{entry.file.id}": DATA}
+
+
+@pytest.mark.parametrize("reply", ["550 cannot remove", "451 not now"])
+def test_temporary_file_that_is_not_removed_at_once_does_not_stay(depot, archive, reply):
+    archive.misbehave("RNTO", HangUp())
+    archive.misbehave("DELE", Say(reply))
+    depot.start(archive)
+    depot.commit("x", DATA)
+    depot.until_delivered(1)
+    assert archive.files == {"x": DATA}
+
+
+def test_archive_that_lets_nobody_remove_gets_its_files(depot, archive, caplog):
+    archive.misbehave("RNTO", HangUp())
+    archive.misbehave("DELE", Say("550 not for you"), times=None)
+    depot.start(archive)
+    depot.commit("x", DATA)
+    depot.until_delivered(1)
+    left = set(archive.files) - {"x"}
+    assert archive.files["x"] == DATA
+    assert [f"does not let us remove {name}" in caplog.text for name in left] == [True]
+
+
 def test_many_files_of_one_name_at_once_all_arrive(depot, archive):
     data = [bytes([number]) * 1000 for number in range(12)]
     archive.misbehave("RNFR", Slow(0.02), times=None)  # time for others to choose a name

@@ -65,7 +65,7 @@ def test_archive_that_lies_about_sizes_loses_nothing(depot, archive, size):
 
 
 def test_wrong_size_after_the_rename_is_undone(depot, archive):
-    archive.misbehave("SIZE", Say("213 1"), after=2)  # temporary, final free, final
+    archive.misbehave("SIZE", Say("213 1"), after=3)  # temporary, final free (twice), final
     depot.start(archive)
     depot.commit("x", DATA)
     depot.until_delivered(1)

@@ -187,6 +187,7 @@ class ArchiveClient(aioftp.Client):
         await self.ask_about_file(f"RNFR {old}", "350")
         await self.ask_about_file(f"RNTO {new}", "2xx")
 
-    async def delete(self, path: PurePosixPath) -> None:
-        """Remove a file on the archive if it is there and we may."""
-        await self.ask(f"DELE {path}", "2xx", "5xx")
+    async def delete(self, path: PurePosixPath) -> bool:
+        """Remove a file on the archive; False if it says no, also to what is not there."""
+        code, _ = await self.ask(f"DELE {path}", "2xx", "5xx")
+        return code.startswith("2")

@@ -12,6 +12,7 @@ written any more under the temporary name that it was to end.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -44,6 +45,8 @@ from tosip.gateway.threads import Threads
 
 # A name that is refused so often may be that of a folder; then it is `name~<id>`.
 NAME_REFUSALS = 2
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ class Delivery:
             self._client.forget_folders()
             if self._job.refusals + 1 >= self._means.archive.refusals:
                 # This was the last try.
-                await self._remove(self._temporary)
+                await self._let_go_of(self._temporary)
             raise
 
     async def _was_done(self) -> bool:
@@ -158,7 +161,7 @@ class Delivery:
 
     async def _use_another_name(self) -> None:
         """Leave nothing to a rename that the archive may carry out late."""
-        await self._client.delete(self._temporary)
+        await self._remove(self._temporary)
         self._job.renames += 1
         self._temporary = temporary_name(self._final, self._file.id, self._job.renames)
         await self._means.mark(self._job, State.PENDING)
@@ -171,7 +174,7 @@ class Delivery:
         if not await self._looker.is_ours(name, file, self._hash):
             claims.give_back(str(name), file.id)
             return False
-        await self._client.delete(self._temporary)
+        await self._remove(self._temporary)
         self._means.aim(self._job, str(name))
         return True
 
@@ -183,7 +186,7 @@ class Delivery:
             await self._store(copy)
             await self._verify(self._temporary)
         except ArchiveRefusal:
-            await self._remove(self._temporary)
+            await self._let_go_of(self._temporary)
             raise
 
     async def _store(self, copy: BinaryIO) -> None:
@@ -208,7 +211,7 @@ class Delivery:
         ):
             return True
         # Some servers refuse to write to a file that is there.
-        await self._client.delete(self._temporary)
+        await self._remove(self._temporary)
         return False
 
     async def _verify(self, path: PurePosixPath) -> None:
@@ -239,7 +242,7 @@ class Delivery:
             there = await self._looker.size(name)
             if there != self._file.size:
                 # It was ours a moment ago: nobody shall take it for the whole file.
-                await self._remove(name)
+                await self._let_go_of(name)
                 got = "no file" if there is None else f"{there} bytes"
                 raise ArchiveRefusal(f"expected {self._file.size} bytes after RNTO, got {got}")
         except ArchiveRefusal:
@@ -263,13 +266,22 @@ class Delivery:
         raise ArchiveRefusal(f"expected a free name for {file.name} on the archive, got none")
 
     async def _remove(self, path: PurePosixPath) -> None:
+        """Remove what is ours on the archive, if it is there and we may."""
+        for _ in range(2):
+            # An archive says no to what is not there, to what it forbids, and when in trouble.
+            if await self._client.delete(path) or await self._looker.size(path) is None:
+                return
+        logger.warning("the archive does not let us remove %s", path)
+
+    async def _let_go_of(self, path: PurePosixPath) -> None:
+        """Remove what was refused; whatever the archive says, that it was refused matters more."""
         with suppress(aioftp.StatusCodeError):
-            await self._client.delete(path)
+            await self._remove(path)
 
     async def _clean_up(self) -> None:
         """Remove the temporary file if that works; the session is given up after this."""
         with suppress(OSError, ValueError, aioftp.AIOFTPException):
-            await self._client.delete(self._temporary)
+            await self._remove(self._temporary)
 
     def _seconds(self) -> float:
         return time.monotonic() - self._begun

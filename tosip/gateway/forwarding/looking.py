@@ -27,7 +27,15 @@ class Looker:
         self._ways = [self._size_by_size, self._size_by_mlst, self._size_by_list]
 
     async def size(self, path: PurePosixPath) -> int | None:
-        """Return the size of a file on the archive, None when it is not there."""
+        """Return the size of a file on the archive, None when it is not there.
+
+        That has to be said twice: archives in trouble say it too, and what is there would be
+        overwritten.
+        """
+        size = await self._ask_size(path)
+        return await self._ask_size(path) if size is None else size
+
+    async def _ask_size(self, path: PurePosixPath) -> int | None:
         while True:
             try:
                 return await self._ways[0](path)
