@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 from tosip.pipeline.child import words_of
+from tosip.pipeline.environment import environment
 from tosip.pipeline.guard import GUARD
 from tosip.pipeline.output import Journal, Output
 
@@ -50,6 +51,7 @@ class Child:
             stderr=self._output.write_end,
             pass_fds=(descriptor,),
             start_new_session=True,
+            env=environment(),
         )
         try:
             self._pidfd = os.pidfd_open(process.pid)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tosip.errors import ConfigurationError
+from tosip.pipeline.environment import environment
 
 STOP_TIMEOUT = 5.0  # s
 
@@ -33,6 +34,7 @@ class Child:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,  # a Ctrl-C in the terminal is the IOC's to handle
+            env=environment(),
         )
         if process.stdin:
             process.stdin.write(json.dumps(settings).encode() + b"\n")

@@ -134,6 +134,8 @@ async def _run(config: NeostedConfig, options: argparse.Namespace) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    # Before there are threads: the environment must not change while one of them reads it.
+    network.stay_on_loopback()
     # Side by side with the start of everything else, which mostly waits for other processes.
     loading = asyncio.create_task(asyncio.to_thread(_load_epics))
     async with AsyncExitStack() as stack:
@@ -172,7 +174,6 @@ async def _run(config: NeostedConfig, options: argparse.Namespace) -> int:
 
 def _load_epics() -> None:
     """Import EPICS, which reads its environment then."""
-    network.stay_on_loopback()
     import tosip.records.ioc  # noqa: F401
 
 

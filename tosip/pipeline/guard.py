@@ -23,6 +23,7 @@ import time
 from collections import deque
 from pathlib import Path
 
+from tosip.pipeline.environment import environment
 from tosip.pipeline.guard_main import RLIMIT_LOCKS
 
 RESTART_INTERVAL = 1.0  # s; the shortest between two guards
@@ -78,6 +79,7 @@ class Guard:
                     stderr=subprocess.DEVNULL,
                     cwd="/",
                     start_new_session=True,
+                    env=environment(),
                 )
             except BaseException:
                 ours.close()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tosip.errors import ConfigurationError
+from tosip.pipeline.environment import environment
 
 NICEST = 19
 
@@ -59,9 +60,9 @@ class Limits:
         """Write down what the worker's bootstrap reads: its niceness and its processors."""
         return [str(self.nice), ",".join(str(number) for number in sorted(self.cpus))]
 
-    def in_environment(self) -> dict[str, str] | None:
-        """Return the whole environment of the worker, None if it is the IOC's."""
-        return {**os.environ, **self.environment} if self.environment else None
+    def in_environment(self) -> dict[str, str]:
+        """Return the whole environment of the worker."""
+        return environment(**self.environment)
 
 
 NO_LIMITS = Limits()
