@@ -68,32 +68,6 @@ def test_counters_balance(running, image):
     assert counters.receive_rate > 0
 
 
-def test_a_files_life_can_be_read_in_the_log(running, image, caplog):
-    caplog.set_level(logging.INFO, "tosip.gateway.files")
-    running.upload("x.fits", image())
-    running.until_delivered(1)
-    running.release(running.stored[0])
-    running.stop_gateway()
-
-    (file,) = running.stored
-    lines = [record.getMessage() for record in caplog.records if hasattr(record, "step")]
-    steps = [line.split()[0] for line in lines]
-    # The pipeline and the archive are independent of one another.
-    assert [step for step in steps if step != "released"] == [
-        "received",
-        "committed",
-        "announced",
-        "forwarded",
-        "verified",
-    ]
-    assert "released" in steps
-    assert all(f"id={file.id} camera=cam01" in line and "name=x.fits" in line for line in lines)
-    timed = [line for line in lines if not line.startswith("announced")]
-    assert all(re.search(r"seconds=\d+\.\d{3}$", line) for line in timed)
-    committed = lines[steps.index("committed")]
-    assert f"camera=cam01 name=x.fits size={file.size} hash={file.digest} " in committed
-
-
 def test_second_gateway_on_one_spool_is_refused(running):
     with pytest.raises(ConfigurationError, match=f"got {running.spool}, which another gateway"):
         running.call(Gateway(running.settings()).start())

@@ -47,7 +47,7 @@ class Announcer:
 
     def announce(self, file: StoredFile) -> None:
         """Tell the pipeline; what it raises is logged and goes no further."""
-        tell("announced", id=file.id, camera=file.camera, name=file.name)
+        tell("announced", **file.facts, seconds=max(0.0, time.time() - file.received))
         self._announced[file.id] = _Announced(file, time.monotonic())
         if self._on_stored is None:
             self.release(file.id)
@@ -108,5 +108,4 @@ class Announcer:
         except OSError:
             self._unrecorded.append(announced)
             raise
-        seconds = time.monotonic() - announced.when
-        tell("released", id=file.id, camera=file.camera, name=file.name, seconds=seconds)
+        tell("released", **file.facts, seconds=time.monotonic() - announced.when)

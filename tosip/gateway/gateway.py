@@ -184,7 +184,7 @@ class Gateway:
             return []
         entries = await self._threads.disk(spool.retry, ids)
         async for entry in _unhurried(entries):
-            tell("retried", id=entry.file.id, camera=entry.file.camera, name=entry.file.name)
+            tell("retried", **entry.file.facts)
             forwarder.add(entry)
         forwarder.retry_now()
         self._changed()
@@ -197,7 +197,7 @@ class Gateway:
             return []
         entries = await self._threads.disk(spool.give_up, ids)
         async for entry in _unhurried(entries):
-            tell("discarded", id=entry.file.id, camera=entry.file.camera, name=entry.file.name)
+            tell("discarded", **entry.file.facts)
             announcer.forget(entry.file.id)
         await self._threads.disk(spool.settle)
         self._changed()

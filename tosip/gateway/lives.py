@@ -1,6 +1,6 @@
 """One log line for each step in a file's life, made to be read by people and by programs.
 
-    received id=... camera=cam01 name=x.fits size=33557760 seconds=0.412
+    released id=... camera=cam01 name=x.fits size=33557760 hash=9f86... seconds=0.412
 
 The steps are received, committed, announced, forwarded, verified, released, and for what does not
 go straight: refused, interrupted, quarantined, held, renamed, duplicate, dead, retried, discarded.

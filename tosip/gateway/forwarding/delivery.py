@@ -287,5 +287,4 @@ class Delivery:
         return time.monotonic() - self._begun
 
     def _tell(self, step: str, **facts: object) -> None:
-        file = self._file
-        lives.tell(step, id=file.id, camera=file.camera, name=file.name, size=file.size, **facts)
+        lives.tell(step, **self._file.facts, **facts)

@@ -130,7 +130,7 @@ class Outcomes:
         await self._means.mark(job, State.DEAD, reason=reason)
         self._jobs.forget(job.file.id)
         file = job.file
-        lives.tell("dead", id=file.id, camera=file.camera, name=file.name, reason=reason)
+        lives.tell("dead", **file.facts, reason=reason)
         self._say(f"{file.name} given up: {reason}")
 
     def _say(self, reason: str, *, log: bool = True) -> None:

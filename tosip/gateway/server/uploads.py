@@ -205,6 +205,7 @@ class Uploads:
                 user=upload.user,
                 name=upload.name,
                 size=upload.size,
+                hash=description.digest,
                 seconds=time.monotonic() - began,
             )
             return await self._disk(self._spool.commit, partial, description)

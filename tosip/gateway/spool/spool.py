@@ -129,7 +129,7 @@ class Spool:
         began = time.perf_counter()
         entry = self._committer.commit(partial, description)
         self._kept.forget(description.user, description.name)
-        self._tell(STEPS[entry.state], entry, began)
+        lives.tell(STEPS[entry.state], **entry.file.facts, seconds=time.perf_counter() - began)
         return entry
 
     def keep(
@@ -161,7 +161,7 @@ class Spool:
         """
         began = time.perf_counter()
         entry = self._names.rename(user, old, new, held, camera)
-        self._tell("renamed", entry, began)
+        lives.tell("renamed", **entry.file.facts, seconds=time.perf_counter() - began)
         return entry
 
     def hide(self, user: str, name: str) -> bool:
@@ -267,9 +267,3 @@ class Spool:
         folders = (self._layout.partial, self._layout.quarantine)
         found = [path.name for folder in folders for path in folder.iterdir()]
         return max([*found, row[0] or ""])
-
-    @staticmethod
-    def _tell(step: str, entry: Entry, began: float) -> None:
-        file, seconds = entry.file, time.perf_counter() - began
-        facts = {"camera": file.camera, "name": file.name, "size": file.size, "hash": file.digest}
-        lives.tell(step, id=file.id, **facts, seconds=seconds)

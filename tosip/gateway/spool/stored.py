@@ -47,6 +47,12 @@ class StoredFile:
     proven: bool = False
     camera: str = ""
 
+    @property
+    def facts(self) -> dict[str, object]:
+        """What each log line about the file tells."""
+        known = {"id": self.id, "camera": self.camera, "name": self.name}
+        return {**known, "size": self.size, "hash": self.digest}
+
 
 @dataclass(frozen=True)
 class Entry:
