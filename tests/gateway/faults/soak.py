@@ -16,14 +16,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.gateway.faults.large import upload_large
-from tests.gateway.faults.oracle import judge
+from tests.gateway.faults.large import LARGE, send_large
 from tests.gateway.faults.plant import Plant
 from tests.gateway.faults.schedule import Report, run
 
 PART = 100
-LARGE = 2880 * 746_000  # bytes, a little more than 2 GiB
-DRAIN = 300.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -67,15 +64,8 @@ def _part(seed: int, kills: int, end: float) -> Report | None:
 
 
 def _large() -> bool:
-    """Let one large file through; it is not kept twice, for the disk's sake."""
-    with tempfile.TemporaryDirectory(prefix="soak-") as folder, Plant(Path(folder, "p")) as plant:
-        plant.start_archive()
-        plant.start_gateway()
-        begun = time.monotonic()
-        upload_large(plant, LARGE)
-        plant.drain(DRAIN)
-        plant.stop_gateway()
-        faults = judge(plant)
+    begun = time.monotonic()
+    faults = send_large()
     _say(f"a file of {LARGE} bytes took {time.monotonic() - begun:.0f} s: {faults or 'kept'}")
     return not faults
 

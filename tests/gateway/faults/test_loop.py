@@ -1,8 +1,8 @@
 """Nothing blocks the event loop for more than 20 ms, while 16 cameras upload at once.
 
 `LoopMonitor` times each callback of the gateway's loop and leaves out the time for which it may
-have waited for a CPU; what it leaves out is an estimate where 16 cameras, their gateway and the
-archive share a few CPUs. So a burst is tried some times: what blocks the loop does so in each.
+waited for a CPU. What it leaves out is an estimate where 16 cameras, their gateway and the archive
+share a few CPUs, so one burst of three may fail.
 """
 
 import asyncio
@@ -71,9 +71,9 @@ def test_loop_is_never_blocked_while_sixteen_cameras_upload_and_files_are_forwar
         plant.drain()
         plant.stop_gateway()
         found.append(json.loads(monitor.read_text()))
-        if found[-1]["seconds"] < LIMIT:
+        if sum(each["seconds"] < LIMIT for each in found) == 2:
             break
-    assert min(each["seconds"] for each in found) < LIMIT, found
+    assert sorted(each["seconds"] for each in found)[1] < LIMIT, found
     assert found[-1]["callbacks"] > 20 * CAMERAS
 
 
