@@ -10,6 +10,7 @@ import time
 import pytest
 
 from tests.gateway.server.conftest import PASSWORD, end_of
+from tests.gateway.spool.helpers import put
 
 OTHER = "127.0.0.2"
 
@@ -170,6 +171,17 @@ def test_stalled_upload_is_given_up_and_its_part_kept(desk, begin, image):
         with begin(client, image()[:9000]), pytest.raises(ftplib.error_temp, match=r"426"):
             client.voidresp()
         assert client.size("x.fits") == 9000
+
+
+def test_client_that_does_not_read_its_list_is_ended_and_others_are_served(desk):
+    desk.start({"stall_timeout": 2.0})
+    for number in range(64):
+        put(desk.spool, f"{number:0200000}.fits", b"")  # more than all buffers hold
+    with desk.ftp() as client, desk.ftp("cam02") as other, client.transfercmd("LIST"):
+        assert other.nlst() == []
+        assert client.sendcmd("STAT") == "211 sending a list"
+        assert client.getline() == "426 list interrupted: time-out"
+        assert client.pwd() == "/"
 
 
 # How much

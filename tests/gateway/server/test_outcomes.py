@@ -71,6 +71,21 @@ def test_upload_announced_as_larger_than_the_disk_is_452(running):
             client.transfercmd("STOR x.fits")
 
 
+def test_room_that_a_running_upload_has_announced_is_not_there_for_another(running, begin):
+    most = f"ALLO {running.spool.free_space() // 4 * 3}"
+    with running.ftp() as one, running.ftp("cam02") as other:
+        one.sendcmd(most)
+        with begin(one, b"some"):
+            other.voidcmd("TYPE I")
+            other.sendcmd(most)
+            with pytest.raises(ftplib.error_temp, match="452"):
+                other.transfercmd("STOR y.fits")
+            one.abort()
+        one.getline()
+        other.sendcmd(most)
+        begin(other, b"some", "STOR y.fits").close()
+
+
 @pytest.mark.parametrize(("command", "end"), [("STOU", ""), ("STOU x.fits", ".fits")])
 def test_stou_tells_the_name_that_it_has_made(running, data, command, end):
     names = set()

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -68,6 +69,40 @@ def test_steps_of_a_commit_in_their_order(opened, folder, recording):
         "COMMIT",
         "close partial/*",
         "unlink partial/*.kept",
+    ]
+
+
+@pytest.fixture
+def system_calls(monkeypatch):
+    """What is asked of the kernel from now on, as `fsync files`; it is done all the same."""
+    calls: list[str] = []
+
+    def record(name: str) -> None:
+        real = getattr(os, name)
+
+        def call(*arguments: Any) -> None:
+            real(*arguments)
+            what = arguments[-1]
+            path = Path(os.readlink(f"/proc/self/fd/{what}") if isinstance(what, int) else what)
+            where = path.name if path.is_dir() else f"{path.parent.name}/*{path.suffix}"
+            calls.append(f"{name} {where}")
+
+        monkeypatch.setattr(os, name, call)
+
+    for name in ("fdatasync", "fsync", "rename"):
+        record(name)
+    return calls
+
+
+def test_kernel_is_asked_for_what_the_disk_is_asked_for(spool, system_calls):
+    """Other tests put their disks above the calls that really sync."""
+    put(spool, "x.fits", b"bytes")
+    assert system_calls == [
+        "fdatasync partial/*",
+        "fdatasync partial/*.json",
+        "rename files/*.json",
+        "rename files/*",
+        "fsync files",
     ]
 
 

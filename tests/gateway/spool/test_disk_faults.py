@@ -1,8 +1,10 @@
 """A disk that fails at any step: an OSError, nothing lost, nothing made up, and it goes on."""
 
+import contextlib
 import dataclasses
 import errno
 import os
+import resource
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -27,6 +29,7 @@ from tosip.errors import ConfigurationError
 from tosip.gateway.settings import Keeping
 from tosip.gateway.spool import partial as partials
 from tosip.gateway.spool import reserve
+from tosip.gateway.spool.journal import JournalError
 from tosip.gateway.spool.layout import Layout
 from tosip.gateway.spool.partial import Partial
 from tosip.gateway.spool.reserve import Reserve
@@ -252,20 +255,44 @@ def test_full_journal_and_everything_else(opened, folder):
     assert bytes_of(opened(folder))["x.tmp"] == b"x"
 
 
-def test_log_that_could_not_be_written_is_begun_anew(opened, folder):
+@contextlib.contextmanager
+def no_file_beyond(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond this size: SQLite takes that for a broken disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_log_that_could_not_be_written_is_begun_anew(opened, folder, tmp_path):
     """Bytes of it may be gone unnoticed after an error; nothing may be written behind them."""
     spool = opened(folder)
-    put(spool, "x.fits", BYTES)
-    wal = folder / "journal.sqlite-wal"
-    assert wal.stat().st_size > 0
-    spool._journal._suspect = True
-    statements: list[str] = []
-    spool._journal._db.set_trace_callback(statements.append)
-    put(spool, "y.fits", BYTES)
-    assert statements.index("PRAGMA wal_checkpoint(TRUNCATE)") < statements.index("BEGIN IMMEDIATE")
-    statements.clear()
-    put(spool, "z.fits", BYTES)
-    assert "PRAGMA wal_checkpoint(TRUNCATE)" not in statements
+    accepted = {f"{number}.fits": BYTES[number:] for number in range(5)}
+    for name, data in accepted.items():
+        put(spool, name, data)
+    log = folder / "journal.sqlite-wal"
+    size = log.stat().st_size
+    with no_file_beyond(size + 1000), pytest.raises(JournalError, match="disk I/O error"):
+        put(spool, "refused.fits", BYTES)
+    assert log.stat().st_size > size
+    assert bytes_of(spool) == accepted
+
+    sizes = []
+    for name in ("y.fits", "z.fits"):
+        accepted[name] = name.encode()
+        put(spool, name, accepted[name])
+        sizes.append(log.stat().st_size)
+    assert 0 < sizes[0] < sizes[1] < size
+    assert spool.totals.acknowledged == len(accepted)
+
+    # As a gateway finds it that was killed now.
+    shutil.copytree(folder, tmp_path / "left")
+    again = opened(tmp_path / "left")
+    assert bytes_of(again) == accepted
+    assert again.dead() == []
+    assert again.totals == spool.totals
 
 
 @pytest.fixture

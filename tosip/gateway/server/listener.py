@@ -63,13 +63,18 @@ class Listeners:
 
     async def _accept(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()
+        failing = False
         while True:
             try:
                 connection, address = await loop.sock_accept(listening)
             except OSError as error:
-                logger.error("a connection could not be accepted: %s", error.strerror)
+                # It may stay like this for days, and they would fill the log.
+                if not failing:
+                    logger.error("a connection could not be accepted: %s", error.strerror)
+                failing = True
                 await asyncio.sleep(PAUSE)
                 continue
+            failing = False
             if refusal := self._crowd.refusal(address[0]):
                 _refuse(connection, "" if tls else refusal)
             else:
