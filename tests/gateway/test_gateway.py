@@ -3,9 +3,7 @@
 import dataclasses
 import ftplib
 import io
-import logging
 import math
-import re
 
 import pytest
 
@@ -148,6 +146,23 @@ def test_an_upload_that_gets_its_final_name_later_counts_once(running, image):
         client.rename("x.tmp", "x.fits")
     running.until(lambda: running.counters.last["cam01"].name == "x.fits")
     assert 0 < running.counters.receive_rate * WINDOW <= len(data)
+
+
+def test_rates_are_those_of_the_bytes_that_came_and_went(running, image):
+    data = image(200)
+    running.upload("x.fits", data)
+    expected = pytest.approx(len(data) / WINDOW)
+    running.until(lambda: running.counters.receive_rate == expected)
+    running.until(lambda: running.counters.forward_rate == expected)
+
+
+def test_who_is_logged_in_is_known(running):
+    assert (running.counters.connections, running.counters.cameras) == (0, frozenset())
+    with running.ftp("cam01"), running.ftp("cam02"), running.ftp("cam02"):
+        running.until(lambda: running.counters.connections == 3)
+        assert running.counters.cameras == {"cam01", "cam02"}
+    running.until(lambda: running.counters.connections == 0)
+    assert running.counters.cameras == frozenset()
 
 
 def test_before_the_start_no_alarm_is_raised(site):

@@ -5,6 +5,7 @@ import errno
 import gc
 import io
 import itertools
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,8 @@ import pytest
 from tests.gateway.spool.helpers import put as commit
 from tosip.drivers.fits import read_fits
 from tosip.errors import FrameError
-from tosip.gateway.settings import Policy
+from tosip.gateway import rounds
+from tosip.gateway.settings import Keeping, Policy
 from tosip.gateway.spool.disk import Disk
 from tosip.gateway.spool.journal import JournalError
 from tosip.gateway.spool.spool import Spool
@@ -22,6 +24,7 @@ from tosip.gateway.spool.view import SpoolView
 
 QUOTA = 1_000_000
 FRAME = 100_000
+DAY = 86400.0
 
 
 @pytest.fixture
@@ -200,6 +203,66 @@ def test_a_round_reads_no_more_dead_letters_than_it_shows(site, dead, monkeypatc
     assert ids[0] in site.counters.dead_letters[-1]
 
 
+# What is kept of delivered files
+
+
+@pytest.fixture
+def keeping(site):
+    """Start an archive, and a gateway that keeps delivered files so; return what it has kept."""
+
+    def start(**limits):
+        site.start_archive()
+        kept = Keeping(delivered_age=DAY, **limits)
+        site.start_with(replace(site.settings(free_space=200_000), keeping=kept))
+        return lambda: {
+            path.name for path in (site.spool / "retained").iterdir() if path.suffix != ".json"
+        }
+
+    return start
+
+
+@pytest.fixture
+def each_round(monkeypatch):
+    """Let what is too old or too much be looked for in each round."""
+    monkeypatch.setattr(rounds, "SWEEP", 0.0)
+
+
+def done_with(site, name, data):
+    """Bring a file through the pipeline, and sooner or later to the archive."""
+    before = len(site.stored)
+    site.upload(name, data)
+    site.until(lambda: len(site.stored) > before)
+    site.release(site.stored[-1])
+    return site.stored[-1]
+
+
+def test_delivered_files_are_kept_for_their_time(site, keeping, each_round, monkeypatch, until):
+    kept = keeping()
+    file = done_with(site, "x.fits", b"bytes")
+    until(lambda: kept() == {file.id})
+    assert (site.spool / "retained" / file.id).read_bytes() == b"bytes"
+    assert site.committed() == []
+
+    monkeypatch.setattr(Disk, "now", lambda _disk: time.time() + DAY)
+    until(lambda: not kept())
+
+
+def test_delivered_files_are_kept_up_to_their_bytes(site, keeping, each_round, until):
+    kept = keeping(delivered_bytes=250)
+    for number in range(4):
+        done_with(site, f"{number}.fits", bytes([number]) * 100)
+    until(lambda: not site.committed() and len(kept()) == 2)
+
+
+def test_what_is_kept_makes_room_when_the_disk_fills_up(site, keeping, small_disk, until):
+    kept = keeping(delivered_bytes=FRAME)
+    for number in range(12):
+        until(lambda: len(site.committed()) + len(kept()) < 8)
+        site.upload(f"{number}.fits", frame(number))
+    site.until_delivered(12)
+    until(lambda: len(kept()) == 1)
+
+
 # A disk that fills up
 
 
@@ -209,7 +272,7 @@ def small_disk(monkeypatch):
 
     def free_space(disk, folder):
         used = 0
-        for path in (folder / "files").iterdir():
+        for path in (*(folder / "files").iterdir(), *(folder / "retained").iterdir()):
             try:
                 used += path.stat().st_size
             except FileNotFoundError:

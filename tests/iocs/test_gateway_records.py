@@ -139,15 +139,27 @@ def test_what_operators_see_and_can_do(plant):
     assert plant.archive.files() == {"north/night/a.fits": frame, "south/b.fits": frame}
 
 
-def test_a_dead_letter_can_be_discarded(plant):
+def test_dead_letters_wait_until_they_are_discarded_or_tried_again(plant):
+    frame = star_frame().fits()
     plant.ioc.put("GATEWAY:PauseForwarding", "Yes")
-    plant.upload("north/a.fits", star_frame().fits())
-    (stored,) = (path for path in (plant.ioc.var / "spool" / "files").iterdir() if not path.suffix)
-    stored.write_bytes(b"not what was sent")
+    for name in ("a", "b"):
+        plant.upload(f"north/{name}.fits", frame)
+    # Ids sort by time.
+    first, second = sorted(
+        path for path in (plant.ioc.var / "spool" / "files").iterdir() if not path.suffix
+    )
+    first.write_bytes(b"not what was sent")
+    second.write_bytes(b"nor this")
     plant.start_archive()
     plant.ioc.put("GATEWAY:PauseForwarding", "No")
-    plant.wait("DeadLetters_RBV", lambda count: count == 1)
-    plant.ioc.put("GATEWAY:DiscardFile", stored.name)
+    plant.wait("DeadLetters_RBV", lambda count: count == 2)
+    plant.ioc.put("GATEWAY:DiscardFile", first.name)
     assert plant.wait("Discarded_RBV", lambda count: count == 1)
+    assert plant.get("DeadLetters_RBV") == 1
+
+    # Nobody but an operator tries the other one again.
+    second.write_bytes(frame)
+    plant.ioc.put("GATEWAY:Retry", 1)
+    plant.wait("Delivered_RBV", lambda count: count == 1)
     assert plant.get("DeadLetters_RBV") == 0
-    assert plant.archive.files() == {}
+    assert plant.archive.files() == {"north/b.fits": frame}

@@ -50,7 +50,12 @@ class System:
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0), repr=False)
 
     def serving(self) -> None:
-        """Let workers that had to wait start, as many at a time as there are CPUs."""
+        """Read what cameras have sent, and will send: there is somebody to see what comes of it.
+
+        Let workers that had to wait start, as many at a time as there are CPUs.
+        """
+        for driver in self.drivers.values():
+            driver.start()
         for _ in range(os.cpu_count() or 1):
             self.turns.release()
 
@@ -64,7 +69,8 @@ class System:
 async def running(config: NeostedConfig, var: Path, *, simulate: bool) -> AsyncIterator[System]:
     """Start all parts; stop them, in the opposite order, at the end of the `async with`.
 
-    ConfigurationError tells what cannot be started, in one line.
+    What cameras have sent waits for `System.serving`. ConfigurationError tells what cannot be
+    started, in one line.
     """
     async with AsyncExitStack() as stack:
         pool = Pool(config.pool_mib * 1024**2)
@@ -117,7 +123,6 @@ def _keeper(config: NeostedConfig, var: Path) -> Keeper:
 def _add_drivers(system: System, pool: Pool, ports: Ports, stack: AsyncExitStack) -> None:
     for camera in system.config.cameras:
         driver = FitsDriver(camera.port, pool, ports)
-        driver.start()
         stack.push_async_callback(driver.stop)
         system.drivers[camera.port] = driver
 
