@@ -31,6 +31,7 @@ class Breaker:
         self._failures = 0
         self._refused: set[str] = set()
         self._probe: object | None = None
+        self._trying: set[object] = set()
         self.next_try = 0.0
         self.successes = 0
         self.state = ArchiveState.UNKNOWN
@@ -51,19 +52,29 @@ class Breaker:
 
     def begin(self, who: object) -> None:
         """Note that a try begins; `end` must follow."""
+        self._trying.add(who)
         if self.is_open:
             self._probe = who
 
     def end(self, who: object) -> None:
         """Note that a try has ended, however it did."""
+        self._trying.discard(who)
         if self._probe is who:
             self._probe = None
 
-    def works(self) -> None:
-        """Note that the archive does what it should; all may go on."""
+    @property
+    def at_most(self) -> int:
+        """How many successes there will be of tries that have begun until now."""
+        return self.successes + len(self._trying)
+
+    def works(self, *, delivered: bool = True) -> None:
+        """Note that the archive does what it should; all may go on.
+
+        Only a file that it has taken is a success: one that is full lets us in, too.
+        """
         self._failures = 0
         self._refused.clear()
-        self.successes += 1
+        self.successes += delivered
         self.state = ArchiveState.OK
 
     def refused(self, who: object, file_id: str, now: float) -> None:

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePosixPath
@@ -33,6 +33,8 @@ from tosip.gateway.forwarding.faults import (
     SpoolDamage,
     SpoolTrouble,
     SpoolUnreadable,
+    explain,
+    is_permanent,
 )
 from tosip.gateway.forwarding.jobs import Job
 from tosip.gateway.forwarding.looking import Looker
@@ -86,13 +88,22 @@ class Means:
 
 
 class Delivery:
-    """One try to deliver one file through one session."""
+    """One try to deliver one file through one session.
+
+    With `suspect` each permanent error of the archive's is a refusal of the file.
+    """
 
     def __init__(
-        self, means: Means, client: ArchiveClient, job: Job, following: StoredFile | None = None
+        self,
+        means: Means,
+        client: ArchiveClient,
+        job: Job,
+        following: StoredFile | None = None,
+        *,
+        suspect: bool = False,
     ) -> None:
         self._means, self._client, self._job = means, client, job
-        self._file, self._following = job.file, following
+        self._file, self._following, self._suspect = job.file, following, suspect
         self._looker = Looker(client, means.threads)
         self._final = PurePosixPath(means.archive.folder, job.file.name)
         self._temporary = temporary_name(self._final, job.file.id, job.renames)
@@ -121,14 +132,25 @@ class Delivery:
 
     async def _deliver(self, copy: BinaryIO) -> None:
         try:
-            if not await self._was_done():
-                await self._upload(copy)
-                await self._give_final_name()
+            with self._judged():
+                if not await self._was_done():
+                    await self._upload(copy)
+                    await self._give_final_name()
         except ArchiveRefusal:
             self._client.forget_folders()
             if self._job.refusals + 1 >= self._means.archive.refusals:
                 # This was the last try.
                 await self._let_go_of(self._temporary)
+            raise
+
+    @contextmanager
+    def _judged(self) -> Iterator[None]:
+        """Let a permanent error be a refusal of this file, if others go through."""
+        try:
+            yield
+        except aioftp.StatusCodeError as error:
+            if self._suspect and is_permanent(error):
+                raise ArchiveRefusal(explain(error)) from None
             raise
 
     async def _was_done(self) -> bool:
@@ -193,7 +215,8 @@ class Delivery:
         begun = time.monotonic()
         size, means = self._file.size, self._means
         try:
-            await store(self._client, means.threads, self._temporary, copy, size, means.sent)
+            with self._judged():
+                await store(self._client, means.threads, self._temporary, copy, size, means.sent)
         except aioftp.StatusCodeError:
             # What came until then takes room: on an archive that is full, partial files of several
             # workers would keep all of them out.
@@ -238,7 +261,8 @@ class Delivery:
             return
         await self._means.mark(self._job, State.RENAMING, str(name))
         try:
-            await self._client.move(self._temporary, name)
+            with self._judged():
+                await self._client.move(self._temporary, name)
             there = await self._looker.size(name)
             if there != self._file.size:
                 # It was ours a moment ago: nobody shall take it for the whole file.

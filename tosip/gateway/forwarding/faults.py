@@ -15,8 +15,9 @@ import aioftp
 from tosip.errors import DeliveryError
 from tosip.gateway.forwarding.pace import TooSlow
 
-# 552 is not among these: an archive that is full takes the file another day.
+# Others, such as 552, may be said to all files by an archive that is full or broken.
 ABOUT_FILE = ("501", "550", "551", "553", "554")
+NOT_LOGGED_IN = "530"
 LONGEST_EXPLANATION = 200
 
 
@@ -51,6 +52,14 @@ class UnexpectedReply(aioftp.StatusCodeError):
 def is_about_file(error: aioftp.StatusCodeError) -> bool:
     """Tell whether the archive's words are about the file at hand."""
     return error.received_codes[-1] in ABOUT_FILE
+
+
+def is_permanent(error: BaseException) -> bool:
+    """Tell whether the archive's words are about the file if it takes others meanwhile."""
+    if not isinstance(error, aioftp.StatusCodeError):
+        return False
+    code = error.received_codes[-1]
+    return code.startswith("5") and code != NOT_LOGGED_IN
 
 
 def explain(error: BaseException) -> str:

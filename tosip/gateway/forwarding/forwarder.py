@@ -206,7 +206,14 @@ class Forwarder:
             self._next_look = _now() + self._archive.check_interval
             if job is not None:
                 following = self._jobs.following(newest=number % 2 == 0)
-                delivery = Delivery(self._means, client, job, following.file if following else None)
+                suspect = self._outcomes.suspects(job)
+                delivery = Delivery(
+                    self._means,
+                    client,
+                    job,
+                    following.file if following else None,
+                    suspect=suspect,
+                )
                 await delivery.run()
             session.touch()
         except asyncio.CancelledError:
@@ -219,7 +226,7 @@ class Forwarder:
                 session.drop()
             await self._outcomes.failed(number, job, error)
         else:
-            self._outcomes.archive_works()
+            self._outcomes.archive_works(delivered=job is not None)
             if job is not None:
                 await self._record(number, job)
 

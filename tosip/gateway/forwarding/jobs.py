@@ -21,7 +21,9 @@ class Job:
     `target` is set while its rename may have been done; `renames` counts renames before that of
     which nobody knows, because the archive may carry them out yet; `names_refused` counts final
     names that it refused. `unsure` means that an earlier try may have left something on the
-    archive; `hiccups` counts tries that failed while other files passed.
+    archive; `hiccups` counts tries that failed while other files passed. `failed_at` is how many
+    files had passed when it failed last, `doubted_at` how many when doubts about it began: those
+    that pass from then on speak against it.
     """
 
     file: StoredFile
@@ -33,6 +35,7 @@ class Job:
     forgotten: bool = False
     hiccups: int = 0
     failed_at: int = -1
+    doubted_at: int = -1
 
     @classmethod
     def of(cls, entry: Entry) -> Job:
@@ -60,10 +63,16 @@ class Jobs:
         self._ready: list[Job] = []
         self._delayed: list[tuple[float, int, Job]] = []
         self._parked: deque[Job] = deque()
+        self._failed: set[str] = set()
         self._serial = itertools.count()
 
     def __len__(self) -> int:
         return len(self._all)
+
+    @property
+    def failed(self) -> int:
+        """How many of them have failed."""
+        return len(self._failed)
 
     def add(self, job: Job) -> None:
         """Take in a new job; one that is known already goes on as it is."""
@@ -73,6 +82,7 @@ class Jobs:
 
     def forget(self, file_id: str) -> None:
         """Drop a job, also while it is being delivered."""
+        self._failed.discard(file_id)
         if (job := self._all.pop(file_id, None)) is not None:
             job.forgotten = True
 
@@ -100,13 +110,15 @@ class Jobs:
         self._make_ready(job)
 
     def delay(self, job: Job, until: float) -> None:
-        """Give a job back for later."""
+        """Give a job back that failed, for later."""
         if not job.forgotten:
+            self._failed.add(job.file.id)
             heapq.heappush(self._delayed, (until, next(self._serial), job))
 
     def park(self, job: Job) -> None:
         """Give a job back that failed by the archive's fault."""
         if not job.forgotten:
+            self._failed.add(job.file.id)
             self._parked.append(job)
 
     def unpark(self) -> list[Job]:

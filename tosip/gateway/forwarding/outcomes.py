@@ -20,6 +20,7 @@ from tosip.gateway.forwarding.faults import (
     SpoolTrouble,
     SpoolUnreadable,
     explain,
+    is_permanent,
 )
 from tosip.gateway.forwarding.jobs import Job, Jobs
 from tosip.gateway.forwarding.session import Session
@@ -46,10 +47,18 @@ class Outcomes:
         self._where = f"{means.archive.host}:{means.archive.port}"
         self.last_error = ""
 
-    def archive_works(self) -> None:
+    def suspects(self, job: Job) -> bool:
+        """Tell whether so many others passed since a file was refused that it must be the file.
+
+        One for each that waits after a failure: an archive that is full, and has room for a file
+        now and then, would else have us give up many of those that it will take.
+        """
+        return 0 <= job.doubted_at <= self._breaker.successes - self._jobs.failed
+
+    def archive_works(self, *, delivered: bool) -> None:
         """Note that the archive does what it should: nobody waits for it any more."""
         before = self._breaker.state
-        self._breaker.works()
+        self._breaker.works(delivered=delivered)
         if before in (ArchiveState.UNREACHABLE, ArchiveState.REFUSING):
             logger.info("the archive %s works again", self._where)
         for parked in self._jobs.unpark():
@@ -84,6 +93,10 @@ class Outcomes:
         """Find out by whose fault a worker's try has failed, and act on it."""
         if job is not None:
             job.unsure = True
+            refused = isinstance(error, ArchiveRefusal)
+            if refused or (job.doubted_at < 0 and is_permanent(error)):
+                # Those that are under way tell nothing: they may have got the last room.
+                job.doubted_at = self._breaker.at_most - 1
         if job is None or not isinstance(error, DeliveryError):
             self._archive_failed(number, job, error)
             return
@@ -120,7 +133,9 @@ class Outcomes:
         if job.refusals >= self._means.archive.refusals:
             await self._give_up(job, reason)
         else:
-            await self._means.mark(job, State.PENDING, reason=reason)
+            # With a target the rename was done, as far as is known.
+            state = State.RENAMING if job.target else State.PENDING
+            await self._means.mark(job, state, job.target, reason)
             self._jobs.delay(job, self._later(job.refusals))
             self._say(f"{job.file.name} not delivered: {reason}", log=job.refusals == 1)
         if isinstance(error, ArchiveRefusal):
