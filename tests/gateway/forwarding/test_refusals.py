@@ -127,6 +127,18 @@ def test_any_permanent_error_again_and_again_is_a_dead_letter_while_others_go_th
     assert depot.spool.totals.balanced
 
 
+def test_late_answer_to_the_removal_of_a_refused_file_is_taken_for_no_other(depot, archive):
+    archive.misbehave("STOR", Say("504 no such luck"), times=None, name="*wrong*")
+    depot.commit("wrong", DATA)
+    depot.start(archive, workers=1, timeout=0.2)
+    feed_until(depot, lambda: any("wrong not" in error for error in depot.errors))
+    depot.do(lambda: archive.misbehave("DELE", Slow(0.3), times=None, name="*wrong*"))
+    before = tries(archive)
+    feed_until(depot, lambda: tries(archive) >= before + 6)
+    expected = ("STOR: 504 no such luck", "no answer in time")
+    assert [error for error in depot.errors if error and not error.endswith(expected)] == []
+
+
 def test_several_files_that_the_archive_chokes_on_become_dead_letters_each(depot, archive):
     archive.misbehave("STOR", Say("552 too large"), times=None, name="*wrong*")
     for number in range(4):

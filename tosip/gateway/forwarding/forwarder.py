@@ -3,7 +3,8 @@
 Some workers share the work, each with a connection of its own. The even ones take the newest file,
 so that what cameras send now does not wait for a backlog; the odd ones take the oldest, so that the
 backlog ends. A file that the archive refuses waits longer after each try, and is given up (a dead
-letter, kept in the spool) after some. When the archive itself fails, one worker at a time goes on
+letter, kept in the spool) after some; an error that may be about all files is held against one only
+when enough others have gone through. When the archive itself fails, one worker at a time goes on
 trying, with growing pauses; one delivered file brings all of them back. When it lets in some
 workers and not others, these rest: it may allow fewer sessions than there are workers.
 """

@@ -93,10 +93,7 @@ class Outcomes:
         """Find out by whose fault a worker's try has failed, and act on it."""
         if job is not None:
             job.unsure = True
-            refused = isinstance(error, ArchiveRefusal)
-            if refused or (job.doubted_at < 0 and is_permanent(error)):
-                # Those that are under way tell nothing: they may have got the last room.
-                job.doubted_at = self._breaker.at_most - 1
+            self._doubt(job, error)
         if job is None or not isinstance(error, DeliveryError):
             self._archive_failed(number, job, error)
             return
@@ -114,6 +111,13 @@ class Outcomes:
             job.hiccups += 1
             self._jobs.delay(job, self._later(job.hiccups))
             self._say(f"{job.file.name} not delivered: {explain(trouble)}")
+
+    def _doubt(self, job: Job, error: Exception) -> None:
+        """Begin to count what speaks against a file: at its first 5xx, and at each refusal."""
+        begins = job.doubted_at < 0 and is_permanent(error)
+        if begins or isinstance(error, ArchiveRefusal):
+            # Those that are under way tell nothing: they may have got the last room.
+            job.doubted_at = self._breaker.at_most - 1
 
     def _archive_failed(self, number: int | None, job: Job | None, error: Exception) -> None:
         if job is not None:
