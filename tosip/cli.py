@@ -12,12 +12,14 @@ from rich.progress import Progress
 
 from tosip import __version__
 from tosip.arguments import Parser
-from tosip.commands import gateway, new, tables
+from tosip.commands import configuration, gateway, new, tables
 from tosip.commands.algorithm_file import program, read_description
 from tosip.commands.replay import TABLE_FORMATS, replay, write_table
 from tosip.commands.replay_bundles import replay_bundles, split_bundles, verdict_text, verdicts
 from tosip.errors import ConfigurationError, TosipError
-from tosip.iocs.config import NeostedConfig
+from tosip.iocs import pipeline
+from tosip.iocs.neosted_config import NeostedConfig, neosted_ioc
+from tosip.iocs.recipes import load_ioc
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -50,21 +52,37 @@ def _parser() -> argparse.ArgumentParser:
             "well (now), 1 if any fails.",
         )
     )
-    check = commands.add_parser("check", help="show the records an algorithm makes, or its faults")
-    _add_algorithm(check)
+    run = commands.add_parser("run", help="serve the IOC of a configuration file")
+    pipeline.add_arguments(run)
+    run.set_defaults(command=pipeline.run)
+    check = commands.add_parser(
+        "check",
+        help="show the records that an algorithm or a configuration makes, or its faults",
+    )
+    _add_algorithm(check, "FILE.py[:CLASS]|CONFIG.toml", "the algorithm, or an IOC's configuration")
+    check.add_argument(
+        "--expand", action="store_true", help="print the whole configuration, defaults included"
+    )
     check.set_defaults(command=_check)
     start = commands.add_parser("new", help="write a starting algorithm file with its test")
     start.add_argument("name", metavar="NAME", help="in snake_case: bright_pixels")
     start.set_defaults(command=_new)
     screens = commands.add_parser("screens", help="regenerate the Phoebus screens")
+    screens.add_argument(
+        "config", nargs="?", type=Path, metavar="CONFIG", help="configuration (default: NEOSTED's)"
+    )
     screens.add_argument("--output", type=Path, default=Path("pvi_screens"), metavar="DIR")
     screens.set_defaults(command=_screens)
     gateway.add_to(commands.add_parser("gateway", help="users and dead letters of the FTP gateway"))
     return parser
 
 
-def _add_algorithm(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("algorithm", metavar="FILE.py[:CLASS]", help="the algorithm")
+def _add_algorithm(
+    parser: argparse.ArgumentParser,
+    metavar: str = "FILE.py[:CLASS]",
+    help_text: str = "the algorithm",
+) -> None:
+    parser.add_argument("algorithm", metavar=metavar, help=help_text)
     parser.add_argument(
         "--python", type=Path, metavar="INTERPRETER", help="Python that runs it (default: this)"
     )
@@ -163,8 +181,24 @@ def _replay_bundles(
 
 
 def _check(options: argparse.Namespace) -> int:
+    path = Path(options.algorithm)
+    if path.suffix == ".toml":
+        return _check_configuration(options, path)
+    if options.expand:
+        raise ConfigurationError(f"--expand: expected a configuration (.toml), got {path}")
     description = asyncio.run(read_description(program(options.algorithm, options.python)))
     tables.console().print(tables.declaration(description))
+    return 0
+
+
+def _check_configuration(options: argparse.Namespace, path: Path) -> int:
+    if options.python:
+        raise ConfigurationError("--python: expected FILE.py: a configuration names interpreters")
+    config = load_ioc(path)
+    if options.expand:
+        sys.stdout.write(configuration.expanded(config))
+        return 0
+    tables.console().print(configuration.ports_table(config, configuration.descriptions(config)))
     return 0
 
 
@@ -175,19 +209,9 @@ def _new(options: argparse.Namespace) -> int:
 
 
 def _screens(options: argparse.Namespace) -> int:
-    from tosip.iocs.screens import write_neosted_screens
-
-    config = NeostedConfig()
-    try:
-        options.output.mkdir(parents=True, exist_ok=True)
-        focus, field, environment = (
-            asyncio.run(read_description(program(str(section.file), None)))
-            for section in (config.focus, config.field, config.environment)
-        )
-        for path in write_neosted_screens(options.output, config, focus, field, environment):
-            sys.stdout.write(f"wrote {path}\n")
-    except OSError as error:
-        raise ConfigurationError(f"--output: {options.output}: {error.strerror}") from None
+    config = load_ioc(options.config) if options.config else neosted_ioc(NeostedConfig())
+    for path in configuration.write_screens_of(config, options.output):
+        sys.stdout.write(f"wrote {path}\n")
     return 0
 
 

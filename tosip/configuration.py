@@ -1,19 +1,19 @@
-"""Reading our configuration files: TOML, typed by pydantic, unknown keys refused.
+"""Configuration files: TOML, typed by pydantic, unknown keys refused.
 
-A message reads `FILE: key: expected X, got Y`. Relative paths start at the file's folder. A file
-with a secret that anybody may read is warned about.
+A message reads `FILE: key: expected X, got Y`. Relative paths start at the folder of the file that
+they stand in. A secret that others may read is logged as a warning.
 """
 
 import logging
 import stat
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from tosip.errors import ConfigurationError
+from tosip.toml_files import Table, Text
 
 logger = logging.getLogger(__name__)
 
@@ -29,36 +29,30 @@ class Section(BaseModel):
 SectionT = TypeVar("SectionT", bound=Section)
 
 
-def _from_folder(path: Path, info: ValidationInfo) -> Path:
-    if "\0" in str(path):
+def _from_folder(path: Any) -> Any:
+    if isinstance(path, str) and "\0" in path:
         raise ValueError("expected a path without NUL")
-    return info.context["folder"] / path if info.context else path
+    return path.folder / path if isinstance(path, Text) else path
 
 
-FilePath = Annotated[Path, AfterValidator(_from_folder)]
+FilePath = Annotated[Path, BeforeValidator(_from_folder)]
 """A path in a file; use it instead of `Path`, so that it starts at the file's folder."""
 
 
-def read_table(path: Path) -> dict[str, Any]:
-    """Read a TOML file; ConfigurationError names it and the line that is wrong."""
+def validated(model: type[SectionT], table: Table, path: Path) -> SectionT:
+    """Return the tables of a file as a model; ConfigurationError names all faults at once."""
     try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
-        raise ConfigurationError(f"{path}: {error}") from None
-
-
-def validated(model: type[SectionT], table: dict[str, Any], path: Path) -> SectionT:
-    """Return what `read_table` has read as a model; ConfigurationError tells all faults."""
-    try:
-        return model.model_validate(table, context={"folder": path.resolve().parent})
+        return model.model_validate(table.values)
     except ValidationError as error:
-        raise ConfigurationError("\n".join(_faults(path, error))) from None
+        raise ConfigurationError("\n".join(_faults(path, table, error))) from None
 
 
-def _faults(path: Path, error: ValidationError) -> list[str]:
-    return [f"{path}: {_fault(fault)}"[:LONGEST_FAULT] for fault in error.errors()]
+def _faults(path: Path, table: Table, error: ValidationError) -> list[str]:
+    found = []
+    for fault in error.errors():
+        place = tuple(str(part) for part in fault["loc"])
+        found.append(f"{table.origin(place, path)}: {_fault(fault)}"[:LONGEST_FAULT])
+    return found
 
 
 def _fault(fault: ErrorDetails) -> str:

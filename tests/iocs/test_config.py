@@ -6,7 +6,8 @@ import pytest
 
 from tosip.description import Alarm, Description, Field, Kind
 from tosip.errors import ConfigurationError
-from tosip.iocs.config import AlarmConfig, NeostedConfig, load_config, with_alarms
+from tosip.iocs.config import AlarmConfig, with_alarms
+from tosip.iocs.neosted_config import NeostedConfig, load_neosted
 from tosip.pipeline.limits import Limits
 
 COMMITTED = Path(__file__).parents[2] / "iocs" / "neosted" / "neosted.toml"
@@ -16,12 +17,12 @@ def fault(tmp_path: Path, text: str) -> str:
     path = tmp_path / "neosted.toml"
     path.write_text(text)
     with pytest.raises(ConfigurationError) as error:
-        load_config(path)
+        load_neosted(path)
     return str(error.value)
 
 
 def test_the_committed_file_holds_the_defaults():
-    assert load_config(COMMITTED) == NeostedConfig()
+    assert load_neosted(COMMITTED) == NeostedConfig()
 
 
 @pytest.mark.parametrize(
@@ -73,19 +74,19 @@ def test_a_keyword_is_known_however_it_is_written(tmp_path):
     path = tmp_path / "neosted.toml"
     path.write_text("[gateway.camera]\nby = 'header'\nkeyword = 'instrume'")
 
-    assert load_config(path).gateway.camera.settings().keyword == "INSTRUME"
+    assert load_neosted(path).gateway.camera.settings().keyword == "INSTRUME"
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigurationError, match=r"none\.toml: No such file"):
-        load_config(tmp_path / "none.toml")
+        load_neosted(tmp_path / "none.toml")
 
 
 def test_relative_paths_start_at_the_files_folder(tmp_path):
     path = tmp_path / "neosted.toml"
     path.write_text("[focus]\nfile = 'mine.py'\n[gateway]\nusers = 'users'")
 
-    config = load_config(path)
+    config = load_neosted(path)
 
     assert config.focus.file == tmp_path / "mine.py"
     assert config.gateway.users == tmp_path / "users"
@@ -95,7 +96,7 @@ def test_a_section_keeps_the_defaults_of_what_it_leaves_out(tmp_path):
     path = tmp_path / "neosted.toml"
     path.write_text("[field]\nprocess_timeout = 3.0")
 
-    config = load_config(path)
+    config = load_neosted(path)
 
     assert config.field.file == NeostedConfig().field.file
     assert config.field.queue_size == NeostedConfig().field.queue_size
@@ -138,7 +139,7 @@ def test_limits_of_a_worker_are_read(tmp_path):
         "environment = { OMP_NUM_THREADS = 1, WORD = 'a' }"
     )
 
-    config = load_config(path)
+    config = load_neosted(path)
 
     assert config.field.limits.limits() == Limits(
         memory_mib=None,

@@ -13,20 +13,23 @@ import numpy as np
 
 from tosip.drivers.driver import FitsDriver
 from tosip.drivers.fits_source import MemorySource
-from tosip.iocs.config import CameraConfig, NeostedConfig
-from tosip.iocs.system import System, running
-from tosip.iocs.uploads import UploadsConfig
+from tosip.iocs.gateway_config import UploadsConfig
+from tosip.iocs.neosted_config import CameraConfig, NeostedConfig, neosted_ioc
+from tosip.iocs.system import running
+from tosip.iocs.uploads import Uploads
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.pool import Pool
 from tosip.pipeline.ports import Ports
 from tosip.testing.stars import star_frame
 
 PATIENCE = 30.0
-ONE_CAMERA = NeostedConfig(
-    cameras=(CameraConfig(number=1, user="cam01"),),
-    gateway=UploadsConfig.model_validate(
-        {"port": 0, "limits": {"least_free_gib": 0.001}, "camera": {"by": "folder"}}
-    ),
+ONE_CAMERA = neosted_ioc(
+    NeostedConfig(
+        cameras=(CameraConfig(number=1, user="cam01"),),
+        gateway=UploadsConfig.model_validate(
+            {"port": 0, "limits": {"least_free_gib": 0.001}, "camera": {"by": "folder"}}
+        ),
+    )
 )
 
 
@@ -37,11 +40,11 @@ async def until(condition: Callable[[], object]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def upload(system: System, name: str, data: bytes) -> None:
+async def upload(uploads: Uploads, name: str, data: bytes) -> None:
     def store() -> None:
         with ftplib.FTP(timeout=PATIENCE) as ftp:
-            ftp.connect("127.0.0.1", system.gateway.port)
-            ftp.login("cam01", system.passwords["cam01"])
+            ftp.connect("127.0.0.1", uploads.gateway.port)
+            ftp.login("cam01", uploads.passwords["cam01"])
             ftp.storbinary(f"STOR {name}", io.BytesIO(data))
 
     await asyncio.to_thread(store)
@@ -75,9 +78,11 @@ def test_the_system_decodes_from_memory_though_the_copy_is_away(tmp_path):
     async def work():
         async with running(ONE_CAMERA, tmp_path, simulate=True) as system:
             driver, focus = system.drivers["CAM01"], system.plugins["FOCUS01"]
-            await system.gateway.start()
-            system.gateway.pause(True)
-            await upload(system, "cam01/x.fits", frame.fits())
+            uploads = system.uploads
+            assert uploads and isinstance(driver, FitsDriver)
+            await uploads.gateway.start()
+            uploads.gateway.pause(True)
+            await upload(uploads, "cam01/x.fits", frame.fits())
             await until(lambda: driver.queued)
             (copy,) = copies(tmp_path)
             away = copy.rename(tmp_path / "away")
@@ -95,12 +100,14 @@ def test_what_the_pipeline_and_the_archive_have_is_let_go(tmp_path):
 
     async def work():
         async with running(ONE_CAMERA, tmp_path, simulate=True) as system:
-            await system.gateway.start()
+            uploads, driver = system.uploads, system.drivers["CAM01"]
+            assert uploads and isinstance(driver, FitsDriver)
+            await uploads.gateway.start()
             system.serving()
             for name in names:
-                await upload(system, name, star_frame().fits())
-            await until(lambda: system.gateway.counters.delivered == len(names))
+                await upload(uploads, name, star_frame().fits())
+            await until(lambda: uploads.gateway.counters.delivered == len(names))
             await until(lambda: not copies(tmp_path))
-            assert system.drivers["CAM01"].array_counter == 1
+            assert driver.array_counter == 1
 
     asyncio.run(work())

@@ -13,7 +13,7 @@ import pytest
 from tosip.commands.algorithm_file import program
 from tosip.commands.replay import replay
 from tosip.gateway.users import hash_password
-from tosip.iocs.config import NeostedConfig
+from tosip.iocs.neosted_config import NeostedConfig
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not here")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tosip.iocs.config import NeostedConfig
+from tosip.iocs.neosted_config import NeostedConfig
 from tosip.testing.ioc import own_network
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")

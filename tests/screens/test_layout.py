@@ -26,7 +26,7 @@ BUTTON_EDGES = 10
 def screens(tmp_path_factory) -> list[Path]:
     """All committed screens, and those of an algorithm with every kind of value."""
     folder = tmp_path_factory.mktemp("screens")
-    written = write_screens(folder, "TEST", "TEST:", Ports((), [("ALL1", describe(Everything))]))
+    written = write_screens(folder, "TEST", "TEST:", Ports({}, [("ALL1", describe(Everything))]))
     return [*sorted(COMMITTED.glob("*.bob")), *written]
 
 

@@ -20,7 +20,7 @@ from tosip.housekeeping import Item
 from tosip.pipeline.panel import PLUGIN_ITEMS
 from tosip.reading import describe
 from tosip.screens.bob import links, pv_names, pva_names
-from tosip.screens.write import Ports, write_screens
+from tosip.screens.write import DriverScreen, Ports, write_screens
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = ROOT / "pvi_screens"
@@ -47,7 +47,8 @@ def test_the_committed_screens_are_what_is_generated(tmp_path):
 def folder(tmp_path_factory):
     """The screens of an IOC with one port of each kind."""
     folder = tmp_path_factory.mktemp("screens")
-    ports = Ports(["CAM1"], [("ALL1", describe(Everything))], ("GATEWAY", GATEWAY_ITEMS))
+    cameras = {"CAM1": DriverScreen("fits_driver", "FITS driver", DRIVER_ITEMS)}
+    ports = Ports(cameras, [("ALL1", describe(Everything))], ("GATEWAY", GATEWAY_ITEMS))
     write_screens(folder, "TEST", "TEST:", ports)
     return folder
 
@@ -159,7 +160,7 @@ def test_algorithms_of_one_name_have_screens_of_their_own(tmp_path):
     taken = replace(first, name="Image")
 
     plugins = [("ONE", first), ("TWO", other), ("THREE", first), ("FOUR", taken)]
-    write_screens(tmp_path, "TEST", "TEST:", Ports((), plugins))
+    write_screens(tmp_path, "TEST", "TEST:", Ports({}, plugins))
 
     opened = {macros["R"]: file for file, macros in links(tmp_path / "index.bob")}
     assert opened == {

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -74,14 +74,25 @@ def load_fits(
     )
 
 
+class Feeder(Protocol):
+    """Submits files to a driver by itself, from `start` until `stop`."""
+
+    def start(self, driver: "FitsDriver") -> None:
+        """Begin to submit files; called on the event loop."""
+
+    async def stop(self) -> None:
+        """Stop submitting."""
+
+
 class FitsDriver:
     """Usage: `driver = FitsDriver("CAM01", pool, ports)`, `driver.start()`, `driver.submit(path)`.
 
+    A `feeder` submits files by itself while the driver runs.
     `on_change` is a list of functions to call, on the event loop, when a file comes, when it was
     read, and when the plugins have done with all frames.
     """
 
-    def __init__(self, name: str, pool: Pool, ports: Ports) -> None:
+    def __init__(self, name: str, pool: Pool, ports: Ports, feeder: Feeder | None = None) -> None:
         self.name = name
         self.pool = pool
         self.origin = Origin()
@@ -96,6 +107,7 @@ class FitsDriver:
         self.skipped_files = 0
         self.last_name = ""
         self.message = ""
+        self._feeder = feeder
         self._reading = False
         self._files: asyncio.Queue[_Stored] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
@@ -115,6 +127,8 @@ class FitsDriver:
         """Read what is submitted from now on."""
         self.origin.on_idle.append(self._changed)
         self._task = asyncio.create_task(self._work(), name=f"driver {self.name}")
+        if self._feeder:
+            self._feeder.start(self)
 
     async def stop(self) -> None:
         """Stop reading; files that wait stay where they are stored."""
@@ -122,6 +136,14 @@ class FitsDriver:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+        if self._feeder:
+            await self._feeder.stop()
+
+    def report(self, message: str) -> None:
+        """Show and log a fault of the source itself, until a file is read."""
+        self.message = message
+        log.warning("%s: %s", self.name, message)
+        self._changed()
 
     def acquire(self, acquiring: bool) -> None:
         """Read files, or let those that come from now on go by unread."""

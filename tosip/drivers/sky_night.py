@@ -93,10 +93,14 @@ class Camera:
 
     def fits(self, count: int, start: datetime) -> bytes:
         """Return exposure `count` as a FITS file that began at `start` (UTC)."""
+        began = start.strftime("%Y-%m-%dT%H:%M:%S.") + f"{start.microsecond // 1000:03d}"
+        header = {"DATE-OBS": began, "TIMESYS": "UTC", **self.keywords(count)}
+        return fits_bytes(self.frame(count), header)
+
+    def keywords(self, count: int) -> dict[str, bool | int | float | str]:
+        """Return the header keywords of exposure `count` but for its time."""
         air = self.night.air((count - 1) * EXPOSURE)
-        header: dict[str, bool | int | float | str] = {
-            "DATE-OBS": start.strftime("%Y-%m-%dT%H:%M:%S.") + f"{start.microsecond // 1000:03d}",
-            "TIMESYS": "UTC",
+        return {
             "EXPTIME": EXPOSURE,
             "INSTRUME": "NEOSTED simulation",
             "CAMERA": self.number,
@@ -109,4 +113,3 @@ class Camera:
             "PIXSCALE": Telescope.pixel_scale,
             "SATURATE": FULL_WELL,
         }
-        return fits_bytes(self.frame(count), header)

@@ -7,7 +7,7 @@
 
 from pathlib import Path
 
-from tosip.configuration import Section, read_table, validated
+from tosip.configuration import Section, validated
 from tosip.gateway.sections import (
     MIB,
     ArchiveConfig,
@@ -20,6 +20,7 @@ from tosip.gateway.sections import (
 )
 from tosip.gateway.settings import ArchiveSettings, GatewaySettings, Keeping
 from tosip.gateway.users import Users
+from tosip.toml_files import read_toml
 
 
 class GatewayConfig(Section):
@@ -71,4 +72,4 @@ class GatewayFile(GatewayConfig):
 
 def load_config(path: Path) -> GatewayFile:
     """Read a file; ConfigurationError names file, key, what was expected and what there is."""
-    return validated(GatewayFile, read_table(path), path)
+    return validated(GatewayFile, read_toml(path), path)

@@ -1,26 +1,47 @@
-"""The configuration of the NEOSTED IOC: typed, with defaults, unknown keys refused.
+"""The configuration of an IOC: typed, with defaults, unknown keys refused.
 
-The defaults are those of `iocs/neosted/neosted.toml`. Relative paths in a file start at its folder.
+An `IocConfig` is read once from a file and is frozen: records, screens, images, checks and the
+terminal's view all loop over its ports. A port is a driver, a plugin or a gather; its name is its
+key in the file. Relative paths in a file start at its folder.
 """
 
 import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, NonNegativeInt, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    SerializeAsAny,
+    StringConstraints,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 import tosip.plugins
-from tosip.configuration import FilePath, Section, read_table, validated
+from tosip.configuration import FilePath, Section, validated
 from tosip.description import Alarm, Description, Kind
+from tosip.drivers.kinds import DriverConfig, find_kind
 from tosip.errors import ConfigurationError
-from tosip.iocs.uploads import ArchivingConfig, UploadsConfig
+from tosip.iocs.gateway_config import ArchivingConfig, UploadsConfig
 from tosip.pipeline.limits import NICEST, Limits
+from tosip.pipeline.queues import Policy
+from tosip.pipeline.sorting import SortMode
 from tosip.reading import alarm_faults
+from tosip.toml_files import read_toml
 
 PREFIX = r"[A-Za-z0-9_:\-]*:"  # what EPICS allows in a record name, with a colon at the end
+GATEWAY, POOL, STATISTICS, STRUCTURE = "GATEWAY", "POOL", "IOC", "PVI"  # parts that are no ports
 
 _PLUGINS = Path(tosip.plugins.__file__).parent
+
+PortName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_\-]*$", max_length=20)]
+"""A port's name: it stands in the names of its records, of which EPICS allows 60 characters."""
 
 
 class AlarmConfig(Section):
@@ -55,47 +76,69 @@ class LimitsConfig(Section):
         )
 
 
-class PluginConfig(Section):
-    """One algorithm: its file, the interpreter that runs it, its first values and alarm limits."""
+class AlgorithmConfig(Section):
+    """One algorithm: its file, the interpreter that runs it, its first values and alarm limits.
+
+    `policy` is what happens to a frame that finds the queue full: "drop newest", "drop oldest", or
+    "block", which makes the source wait and loses nothing. With `sorted` frames come out in the
+    order in which they came in, those of several workers too. `standby` keeps another worker
+    loaded. `images` serves the port's frames over PVAccess.
+    """
 
     file: FilePath
     class_name: str | None = None
     interpreter: FilePath = Path(sys.executable)
     queue_size: int = Field(20, ge=1)
+    policy: Literal["drop newest", "drop oldest", "block"] = Policy.DROP_NEWEST.value
     process_timeout: float = Field(10.0, gt=0)
+    min_callback_time: float = Field(0.0, ge=0)
     threads: int = Field(1, ge=1)
+    sorted: bool = False
+    sort_time: float = Field(0.1, ge=0)
     standby: bool = False
     max_age: float = Field(0.0, ge=0)
+    enabled: bool = True
+    auto_reload: bool = True
+    images: bool = True
     limits: LimitsConfig = LimitsConfig()
     params: dict[str, Any] = Field(default_factory=dict)
     alarms: dict[str, AlarmConfig] = Field(default_factory=dict)
 
+    @property
+    def sort_mode(self) -> SortMode:
+        """SortMode as the pipeline knows it."""
+        return SortMode.SORTED if self.sorted else SortMode.UNSORTED
 
-class CameraConfig(Section):
-    """One camera: its number, and the FTP user that it logs in as.
 
-    `identity` tells its files if the user does not: a folder, a part of their names, or a header's
-    value, as `gateway.camera` says.
+class PluginConfig(AlgorithmConfig):
+    """A plugin, `[plugins.NAME]`: an algorithm and the port `source` that its frames come from.
+
+    The algorithm is one that ships (`algorithm = "statistics"`) or a `file`. `suggested` are first
+    values of inputs that the algorithm need not have.
     """
 
-    number: int = Field(ge=1, le=99)
-    user: str = Field(min_length=1)
-    identity: str = ""
+    source: PortName
+    suggested: dict[str, Any] = Field(default_factory=dict)
 
-    @property
-    def told_by(self) -> str:
-        """What tells that a file is of this camera."""
-        return self.identity or self.user
+    @model_validator(mode="before")
+    @classmethod
+    def _shipped(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "algorithm" not in values:
+            return values
+        given = dict(values)
+        name = given.pop("algorithm")
+        if "file" in given:
+            raise ValueError("expected algorithm or file, got both")
+        shipped = shipped_algorithms()
+        if name not in shipped:
+            raise ValueError(f"algorithm: expected {', '.join(sorted(shipped))}, got {name!r}")
+        return {**given, "file": shipped[name]}
 
-    @property
-    def port(self) -> str:
-        """Name of the port that gives its frames."""
-        return f"CAM{self.number:02d}"
 
-    @property
-    def focus_port(self) -> str:
-        """Name of its focus plugin's port."""
-        return f"FOCUS{self.number:02d}"
+class GatherConfig(Section):
+    """A port that passes on the frames of several others, `[gather.NAME]`."""
+
+    sources: tuple[PortName, ...] = Field(min_length=1)
 
 
 class BundlesConfig(Section):
@@ -114,59 +157,129 @@ class SimulationConfig(Section):
     seed: int = 1
 
 
-class NeostedConfig(Section):
-    """The whole file."""
+def _of_its_kind(
+    value: Any, _handler: ValidatorFunctionWrapHandler, info: ValidationInfo
+) -> DriverConfig:
+    """Validate a driver's section by the model of its kind."""
+    if isinstance(value, DriverConfig):
+        return value
+    if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
+        raise ValueError('expected a kind, as in kind = "folder"')
+    try:
+        kind = find_kind(value["kind"])
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+    return kind.config.model_validate(value, context=info.context)
 
-    prefix: str = Field("NEOSTED:", pattern=rf"^{PREFIX}$")
+
+AnyDriver = Annotated[SerializeAsAny[DriverConfig], WrapValidator(_of_its_kind)]
+
+
+class IocConfig(Section):
+    """A whole IOC.
+
+    `label` heads its screens. A `gateway` receives the files of drivers of the kind `ftp` and
+    forwards them to the `archive`. `simulation` is what simulated cameras upload with --simulate.
+    """
+
+    prefix: str = Field(pattern=rf"^{PREFIX}$")
+    label: str = "TOSIP"
     pool_mib: int = Field(2048, ge=64)
-    cameras: tuple[CameraConfig, ...] = tuple(
-        CameraConfig(number=n, user=f"cam{n:02d}") for n in range(1, 17)
-    )
-    gateway: UploadsConfig = UploadsConfig()
-    archive: ArchivingConfig = ArchivingConfig()
-    focus: PluginConfig = PluginConfig(file=_PLUGINS / "focus.py")
-    field: PluginConfig = PluginConfig(file=_PLUGINS / "field.py", queue_size=100)
-    environment: PluginConfig = PluginConfig(file=_PLUGINS / "environment.py", queue_size=100)
+    drivers: dict[PortName, AnyDriver] = Field(min_length=1)
+    plugins: dict[PortName, PluginConfig] = Field(default_factory=dict)
+    gather: dict[PortName, GatherConfig] = Field(default_factory=dict)
+    gateway: UploadsConfig | None = None
+    archive: ArchivingConfig | None = None
     bundles: BundlesConfig = BundlesConfig()
     simulation: SimulationConfig = SimulationConfig()
 
-    @model_validator(mode="after")
-    def _cameras_differ(self) -> "NeostedConfig":
-        for what, values in (
-            ("number", [camera.number for camera in self.cameras]),
-            ("user (or identity)", [camera.told_by for camera in self.cameras]),
-        ):
-            if len(set(values)) < len(values):
-                raise ValueError(f"cameras: expected a {what} of its own for each")
-        if not self.cameras:
-            raise ValueError("cameras: expected at least one")
-        return self
+    @property
+    def sources(self) -> dict[str, tuple[str, ...]]:
+        """The ports that each plugin and gather takes its frames from."""
+        gathers = {name: gather.sources for name, gather in self.gather.items()}
+        return gathers | {name: (plugin.source,) for name, plugin in self.plugins.items()}
+
+    def of_kind(self, kind: str) -> dict[str, Any]:
+        """The sections of all drivers of one kind, by port."""
+        return {name: driver for name, driver in self.drivers.items() if driver.kind == kind}
 
     @model_validator(mode="after")
-    def _files_have_cameras(self) -> "NeostedConfig":
-        rule = self.gateway.camera
-        if rule.by == "user" and any(camera.identity for camera in self.cameras):
-            raise ValueError(
-                "cameras: expected an identity only where gateway.camera.by is not 'user'"
-            )
-        ports = {camera.port for camera in self.cameras}
-        for name, port in rule.names.items():
-            if port not in ports:
-                place, example = f"gateway.camera.names.{name}", min(ports)
-                raise ValueError(f"{place}: expected a camera such as {example}, got {port}")
+    def _consistent(self) -> "IocConfig":
+        faults = [*self._name_faults(), *self._source_faults(), *self._gateway_faults()]
+        if faults:
+            raise ValueError("; ".join(faults))
         return self
 
+    def _name_faults(self) -> Iterator[str]:
+        taken = dict.fromkeys((POOL, STATISTICS, STRUCTURE), "every IOC")
+        if self.gateway:
+            taken[GATEWAY] = "the gateway"
+        sections: tuple[tuple[str, Mapping[str, Any]], ...] = (
+            ("drivers", self.drivers),
+            ("plugins", self.plugins),
+            ("gather", self.gather),
+        )
+        for section, ports in sections:
+            for name in ports:
+                if name in taken:
+                    yield (
+                        f"{section}.{name}: expected a name of its own, got that of {taken[name]}"
+                    )
+                taken.setdefault(name, f"{section}.{name}")
 
-def load_config(path: Path | None) -> NeostedConfig:
-    """Read a configuration file, or take the defaults; ConfigurationError names key and place."""
-    if path is None:
-        return NeostedConfig()
-    table = read_table(path)
-    for name in ("focus", "field", "environment"):
-        if isinstance(table.get(name), dict):
-            default = NeostedConfig.model_fields[name].default.model_dump(exclude_unset=True)
-            table[name] = {**default, **table[name]}
-    return validated(NeostedConfig, table, path)
+    def _source_faults(self) -> Iterator[str]:
+        known = {*self.drivers, *self.plugins, *self.gather}
+        for name, sources in self.sources.items():
+            place = f"plugins.{name}.source" if name in self.plugins else f"gather.{name}.sources"
+            for source in sources:
+                if source not in known:
+                    yield f"{place}: expected a port of {', '.join(sorted(known))}, got {source}"
+            if name in self._upstream(name):
+                yield f"{place}: expected a port whose frames do not come from {name}"
+
+    def _upstream(self, name: str) -> set[str]:
+        found: set[str] = set()
+        todo = [name]
+        while todo:
+            sources = set(self.sources.get(todo.pop(), ())) - found
+            found |= sources
+            todo += sources
+        return found
+
+    def _gateway_faults(self) -> Iterator[str]:
+        cameras = self.of_kind("ftp")
+        if cameras and self.gateway is None:
+            yield f"gateway: expected a section for the driver {min(cameras)} of the kind ftp"
+        if self.gateway is None:
+            if self.archive is not None:
+                yield "archive: expected a section [gateway] beside it"
+            return
+        identities: dict[str, str] = {}
+        for name, camera in cameras.items():
+            other = identities.setdefault(camera.told_by, name)
+            if other != name:
+                yield (
+                    f"drivers.{name}: expected a user (or identity) of its own, "
+                    f"got {camera.told_by} of {other}"
+                )
+            if self.gateway.camera.by == "user" and camera.identity:
+                yield (
+                    f"drivers.{name}.identity: expected one only where gateway.camera.by "
+                    "is not 'user'"
+                )
+        for text, port in self.gateway.camera.names.items():
+            if port not in cameras:
+                yield f"gateway.camera.names.{text}: expected a driver of the kind ftp, got {port}"
+
+
+def shipped_algorithms() -> dict[str, Path]:
+    """The files of the algorithms that ship with TOSIP, by name."""
+    return {path.stem: path for path in _PLUGINS.glob("[!_]*.py")}
+
+
+def load_config(path: Path) -> IocConfig:
+    """Read a configuration file; ConfigurationError names each fault by file and key."""
+    return validated(IocConfig, read_toml(path), path)
 
 
 def with_alarms(description: Description, alarms: dict[str, AlarmConfig]) -> Description:

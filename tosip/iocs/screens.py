@@ -1,26 +1,28 @@
-"""The screens of the NEOSTED IOC, from its configuration and the descriptions of its algorithms."""
+"""The screens of an IOC, from its configuration and what its algorithms declare."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from tosip.description import Description
+from tosip.drivers.kinds import find_kind
 from tosip.gateway.panel import gateway_items
-from tosip.iocs.config import NeostedConfig
-from tosip.iocs.system import ENVIRONMENT, FIELD, GATEWAY
-from tosip.screens.write import Ports, write_screens
-
-LABEL = "NEOSTED"
+from tosip.iocs.config import GATEWAY, IocConfig
+from tosip.screens.write import DriverScreen, Ports, write_screens
 
 
-def write_neosted_screens(
-    folder: Path,
-    config: NeostedConfig,
-    focus: Description,
-    field: Description,
-    environment: Description,
+def write_ioc_screens(
+    folder: Path, config: IocConfig, descriptions: Mapping[str, Description]
 ) -> list[Path]:
-    """Write all screens into `folder`, which must exist; return the files."""
-    plugins = [(camera.focus_port, focus) for camera in config.cameras]
-    plugins += [(FIELD, field), (ENVIRONMENT, environment)]
-    items = gateway_items([camera.port for camera in config.cameras])
-    ports = Ports([camera.port for camera in config.cameras], plugins, (GATEWAY, items))
-    return write_screens(folder, LABEL, config.prefix, ports)
+    """Write all screens into `folder`, which must exist; return the files.
+
+    `descriptions` are those of the plugins, by port, with the configured alarm limits.
+    """
+    drivers = {}
+    for name, driver in config.drivers.items():
+        kind = find_kind(driver.kind)
+        drivers[name] = DriverScreen(kind.screen, kind.label, kind.items)
+    plugins = [(name, descriptions[name]) for name in config.plugins]
+    gateway = None
+    if config.gateway:
+        gateway = (GATEWAY, gateway_items(config.of_kind("ftp")))
+    return write_screens(folder, config.label, config.prefix, Ports(drivers, plugins, gateway))

@@ -1,112 +1,117 @@
-"""The gateway of an IOC: its part of the configuration, its users, and its archive.
-
-The spool lies below the IOC's folder for data. Without an archive of its own to forward to, the IOC
-runs an embedded one there, in a process of its own.
-"""
+"""The FTP gateway of a running IOC: it feeds the drivers of the kind `ftp`."""
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterable, Mapping
-from contextlib import AsyncExitStack
-from dataclasses import replace
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from pydantic import Field, model_validator
-
-from tosip.configuration import FilePath
+from tosip.drivers.driver import FitsDriver
+from tosip.drivers.kinds import Driver
 from tosip.errors import ConfigurationError
-from tosip.gateway.config import GatewayConfig
-from tosip.gateway.sections import (
-    ArchiveConfig,
-    CameraConfig,
-    ForwardingConfig,
-    KeepingConfig,
-    LimitsConfig,
-    ListenConfig,
-    Name,
-    PolicyConfig,
-    load_users,
-)
-from tosip.gateway.settings import ArchiveSettings, GatewaySettings
-from tosip.gateway.users import Users, hash_password
+from tosip.gateway.gateway import Gateway
+from tosip.gateway.receiving.memory import Received
+from tosip.gateway.spool.stored import StoredFile
 from tosip.iocs.children import Child
+from tosip.iocs.config import IocConfig
+from tosip.iocs.gateway_config import ArchivingConfig, UploadsConfig, known_users
+
+log = logging.getLogger(__name__)
 
 
-class UploadsConfig(ListenConfig):
-    """Where cameras upload, who may (a file of `tosip gateway passwd`), and all the limits.
+class Uploads:
+    """The gateway of a running IOC, and the drivers of the kind `ftp` that it feeds.
 
-    A camera that has sent no file for `max_age` seconds is in MAJOR alarm; never if that is 0.
+    `passwords` are those of simulated cameras, by user; empty if a file has the users.
     """
 
-    users: FilePath | None = None
-    max_age: float = Field(0.0, ge=0)
-    limits: LimitsConfig = LimitsConfig()
-    policy: PolicyConfig = PolicyConfig()
-    camera: CameraConfig = CameraConfig()
-    spool: KeepingConfig = KeepingConfig()
+    def __init__(self, config: IocConfig, gateway: Gateway, passwords: Mapping[str, str]) -> None:
+        self.gateway = gateway
+        self._config = config
+        self.passwords = passwords
+        self._drivers: Mapping[str, FitsDriver] = {}
 
-    def settings(
-        self, users: Users, spool: Path, archive: ArchiveSettings, cameras: Mapping[str, str]
-    ) -> GatewaySettings:
-        """Complete it; `cameras` names the port of each camera by what tells it."""
-        config = GatewayConfig(
-            listen=self, limits=self.limits, policy=self.policy, camera=self.camera
+    @classmethod
+    async def open(
+        cls, config: IocConfig, var: Path, stack: AsyncExitStack, *, simulate: bool
+    ) -> Uploads:
+        """Read the users, reach the archive, and make the gateway; it does not listen yet."""
+        uploads, cameras = config.gateway or UploadsConfig(), config.of_kind("ftp")
+        names = [camera.user for camera in cameras.values()]
+        users_known = asyncio.create_task(
+            asyncio.to_thread(known_users, uploads.users, names, simulate=simulate)
         )
-        settings = config.with_these(
-            users=users, spool=spool, keeping=self.spool.keeping(), archive=archive
+        archiving = config.archive or ArchivingConfig()
+        archive = await archiving.settings(var / "archive", stack, simulate=simulate)
+        users, passwords = await users_known
+        ports = {camera.told_by: name for name, camera in cameras.items()}
+        settings = uploads.settings(users, var / "spool", archive, ports)
+        return cls(config, Gateway(settings), passwords)
+
+    def connect(self, drivers: Mapping[str, Driver]) -> None:
+        """Submit each stored file to the driver of its camera."""
+        self._drivers = {
+            name: driver for name, driver in drivers.items() if isinstance(driver, FitsDriver)
+        }
+        self.gateway.on_stored = self._route
+
+    def _route(self, file: StoredFile, received: Received | None) -> None:
+        driver = self._drivers.get(file.camera)
+        if driver is None:
+            log.info("%s: %r is no camera: archived only", file.name, file.camera)
+            self.gateway.release(file.id)
+            return
+        driver.submit(
+            file.path,
+            name=file.name,
+            received=file.received,
+            done=lambda: self.gateway.release(file.id),
+            memory=received,
         )
-        names = {**cameras, **settings.camera.names}
-        return replace(settings, camera=replace(settings.camera, names=names))
 
-
-class ArchivingConfig(ForwardingConfig):
-    """The archive's FTP server; without `host`, one of our own below `--var`."""
-
-    host: Name | None = None
-    port: int = Field(ArchiveSettings.port, ge=1, le=65535)
-    user: Name = "tosip"
-    password_file: FilePath | None = None
-    keep_simulated: int = Field(320, ge=1)
-
-    @model_validator(mode="after")
-    def _complete(self) -> ArchivingConfig:
-        if self.host is not None and self.password_file is None:
-            raise ValueError("expected a password_file beside host")
-        return self
-
-    async def settings(
-        self, root: Path, stack: AsyncExitStack, *, simulate: bool
-    ) -> ArchiveSettings:
-        """Tell where to forward to; start the embedded archive below `root` if nowhere else."""
-        if self.host is not None and self.password_file is not None:
-            given = self.model_dump(exclude={"keep_simulated"})
-            return ArchiveConfig.model_validate(given).settings()
-        password = secrets.token_urlsafe()
-        keep = ["--keep", str(self.keep_simulated)] if simulate else []
+    @asynccontextmanager
+    async def simulated_cameras(self) -> AsyncIterator[None]:
+        """Let simulated cameras upload to the running gateway during the `async with`."""
+        simulation, cameras = self._config.simulation, self._config.of_kind("ftp")
+        logins = [
+            {
+                "number": _number(name, position),
+                "user": camera.user,
+                "password": self._password(camera.user),
+            }
+            for position, (name, camera) in enumerate(cameras.items(), 1)
+        ]
         child = await Child.start(
-            ["tosip.gateway.archive", "--root", str(root), *keep],
-            {"user": self.user, "password": password},
+            ["tosip.drivers.cameras"],
+            {
+                "host": (self._config.gateway or UploadsConfig()).hosts[0],
+                "port": self.gateway.port,
+                "cameras": logins,
+                "size": simulation.size,
+                "period": simulation.period,
+                "seed": simulation.seed,
+                "exposures": None,
+            },
         )
-        stack.push_async_callback(child.stop)
-        port = int((await child.line()).removeprefix("ready "))
-        own = {"host", "port", "user", "password_file", "keep_simulated"}
-        how = self.model_dump(exclude=own) | {"tls": "none"}
-        return ArchiveSettings(
-            host="127.0.0.1", port=port, user=self.user, password=password, **how
-        )
+        child.drain()
+        try:
+            yield
+        finally:
+            await child.stop()
+
+    def _password(self, user: str) -> str:
+        try:
+            return self.passwords[user]
+        except KeyError:
+            raise ConfigurationError(
+                "gateway.users: expected none with --simulate: simulated cameras make their own"
+            ) from None
 
 
-def known_users(
-    file: Path | None, names: Iterable[str], *, simulate: bool
-) -> tuple[Users, dict[str, str]]:
-    """Load who may upload; without a file, simulated cameras get passwords of the hour."""
-    if file is not None:
-        return load_users("gateway.users", file), {}
-    if not simulate:
-        raise ConfigurationError(
-            "gateway.users: expected a file with the users that may upload, got none "
-            "(--simulate needs none)"
-        )
-    passwords = {name: secrets.token_urlsafe() for name in names}
-    return Users({user: hash_password(word, cost=2) for user, word in passwords.items()}), passwords
+def _number(name: str, position: int) -> int:
+    """Return a camera's number: the digits at the end of its port's name, else its position."""
+    digits = re.search(r"[0-9]+$", name)
+    return int(digits[0]) if digits else position

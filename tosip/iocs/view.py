@@ -1,141 +1,182 @@
-"""What a terminal shows of a running system: a live table, or one line for each exposure."""
+"""What a terminal shows of a running IOC: a live table of its plugins, or lines.
 
-import asyncio
+The table shows the first outputs that each algorithm declares, coloured by their alarm limits, the
+age of the frame, and how many frames failed or were dropped.
+"""
+
 import contextlib
 import math
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
-from tosip.iocs.system import ENVIRONMENT, FIELD, System
+from tosip.description import Alarm, Field, Kind
+from tosip.iocs.system import System
 from tosip.pipeline.plugin import Outcome, Plugin
 
-EXPOSURE_TIMEOUT = 20.0  # s after an exposure's first figures, when a camera is missing
 REFRESHES = 2  # per second
+SHOWN_OUTPUTS = 4
+SHORTEST_INTERVAL = 1.0  # s between two lines of one plugin
+LONGEST_MESSAGE = 60
 _COLORS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
+class Lines(Protocol):
+    """Prints lines about a system while it lives, where there is no terminal."""
+
+    def flush(self) -> None:
+        """Print what is still held back."""
+
+
+def _no_summary(_system: System) -> str:
+    return ""
+
+
 @contextmanager
-def shown(system: System) -> Iterator[None]:
-    """Show the system while the `with` runs."""
+def shown(system: System, views: "Views") -> Iterator[None]:
+    """Show the system during the `with`."""
     console = Console()
     if console.is_terminal:
         # rich draws in a thread of its own: the event loop never waits for a terminal.
         with Live(
-            console=console, get_renderable=lambda: _table(system), refresh_per_second=REFRESHES
+            console=console,
+            get_renderable=lambda: table(system, views.summary(system)),
+            refresh_per_second=REFRESHES,
         ):
             yield
     else:
-        lines = ExposureLines(system)
+        lines = views.lines(system)
         try:
             yield
         finally:
             lines.flush()
 
 
-def _table(system: System) -> Table:
-    gateway = system.gateway.counters
-    table = Table(
-        title=f"{system.config.prefix}  {_summary(system)}",
-        caption=f"gateway: {gateway.acknowledged} files stored, {gateway.delivered} on the "
-        f"archive, {gateway.pending} waiting" + ("" if gateway.archive_ok else ", no archive"),
+def table(system: System, summary: str = "") -> Table:
+    """Make the table of all plugins."""
+    shown_table = Table(
+        title=f"{system.config.prefix}  {summary}".strip(), caption=_gateway_line(system)
     )
-    for heading in ("camera", "HFD arcsec", "FWHM arcsec", "stars", "outcome", "state", "age"):
-        table.add_column(heading, justify="left" if heading in ("camera", "outcome") else "right")
-    for camera in system.config.cameras:
-        table.add_row(camera.port, *_row(system.plugins[camera.focus_port]))
-    return table
+    for heading in ("port", "source", "outputs", "status", "worker"):
+        shown_table.add_column(heading)
+    for heading in ("age", "failed", "dropped"):
+        shown_table.add_column(heading, justify="right")
+    for name, plugin in system.plugins.items():
+        shown_table.add_row(name, *_row(plugin, system))
+    return shown_table
 
 
-def _row(plugin: Plugin) -> list[str]:
-    outcome = plugin.last_outcome
-    state = plugin.workers.state.value
+def _gateway_line(system: System) -> str:
+    if system.gateway is None:
+        return ""
+    counters = system.gateway.counters
+    return (
+        f"gateway: {counters.acknowledged} files stored, {counters.delivered} on the archive, "
+        f"{counters.pending} waiting" + ("" if counters.archive_ok else ", no archive")
+    )
+
+
+def _row(plugin: Plugin, system: System) -> list[str]:
+    outcome, counters = plugin.last_outcome, plugin.counters
+    counts = [str(counters.failed), str(counters.dropped)]
     if outcome is None:
-        return ["-", "-", "-", "-", state, "-"]
-    found = outcome.outputs or {}
-    color = _COLORS.get(outcome.status.value, "white")
-    said = str(found.get("outcome", outcome.message.strip().rsplit("\n", 1)[-1][:40]))
-    age = time.time() - outcome.array.timestamp
+        return [plugin.source, "-", "-", plugin.workers.state.value, "-", *counts]
     return [
-        _figure(found, "hfd"),
-        _figure(found, "fwhm"),
-        str(found.get("stars", "-")),
-        f"[{color}]{said}[/]",
-        state,
-        f"{age:.0f} s",
+        plugin.source,
+        _outputs(outcome, system.descriptions[plugin.name].outputs),
+        _status(outcome, stale=plugin.freshness.stale),
+        plugin.workers.state.value,
+        f"{time.time() - outcome.array.timestamp:.0f} s",
+        *counts,
     ]
 
 
-def _figure(found: Mapping[str, Any], name: str) -> str:
-    value = found.get(name)
-    return f"{value:.2f}" if isinstance(value, float) and math.isfinite(value) else "-"
+def _status(outcome: Outcome, *, stale: bool) -> str:
+    said = "stale" if stale else outcome.status.value
+    if outcome.message:
+        said = f"{said}: {outcome.message.strip().splitlines()[0][:LONGEST_MESSAGE]}"
+    color = "magenta" if stale else _COLORS.get(outcome.status.value, "white")
+    return f"[{color}]{escape(said)}[/]"
 
 
-def _summary(system: System) -> str:
-    """Tell the field-wide figures beside temperature and seeing."""
-    parts = []
-    for port, figures in (
-        (FIELD, (("field", "hfd", "arcsec"), ("worst ratio", "worst_ratio", ""))),
-        (ENVIRONMENT, (("", "temperature", "degC"), ("seeing", "seeing", "arcsec"))),
-    ):
-        outcome = system.plugins[port].last_outcome
-        found = (outcome.outputs if outcome else None) or {}
-        for label, name, unit in figures:
-            parts.append(f"{label} {_figure(found, name)} {unit}".strip())
-    return ", ".join(parts)
+def _outputs(outcome: Outcome, declared: tuple[Field, ...]) -> str:
+    if outcome.failed or outcome.outputs is None:
+        return "-"
+    fields = [field for field in declared if field.kind is not Kind.ARRAY][:SHOWN_OUTPUTS]
+    return ", ".join(_output(field, outcome.outputs[field.name]) for field in fields)
 
 
-class ExposureLines:
-    """Prints a line when all cameras have given the figures of an exposure."""
+def _output(field: Field, value: Any) -> str:
+    text = escape(f"{field.name} {formatted(field, value)}")
+    color = _alarm_color(field.alarm, value)
+    return f"[{color}]{text}[/]" if color else text
+
+
+def formatted(field: Field, value: Any) -> str:
+    """Return an output's value as text, with its precision and units."""
+    if isinstance(value, float):
+        value = f"{value:.{field.precision}f}" if math.isfinite(value) else "-"
+    return f"{value} {field.units}".strip()
+
+
+def _alarm_color(alarm: Alarm | None, value: Any) -> str:
+    if alarm is None or isinstance(value, (str, bool)) or not math.isfinite(value):
+        return ""
+    for low, high, color in ((alarm.lolo, alarm.hihi, "red"), (alarm.low, alarm.high, "yellow")):
+        if (low is not None and value <= low) or (high is not None and value >= high):
+            return color
+    return ""
+
+
+class OutcomeLines:
+    """Prints a line for the outcomes of each plugin, at most one a second."""
 
     def __init__(self, system: System) -> None:
         self._system = system
-        # By time and camera whether it was good: an outcome would keep its frame's memory.
-        self._exposures: dict[float, dict[str, bool]] = {}
-        self._printed: deque[float] = deque(maxlen=100)
-        for camera in system.config.cameras:
-            plugin = system.plugins[camera.focus_port]
-            plugin.on_outcome.append(self._listener(camera.port))
+        self._printed: dict[str, float] = {}
+        for name, plugin in system.plugins.items():
+            plugin.on_outcome.append(self._listener(name, plugin))
 
     def flush(self) -> None:
-        """Print what is not complete."""
-        for timestamp in sorted(self._exposures):
-            self._print(timestamp)
+        """Nothing is held back."""
 
-    def _listener(self, camera: str) -> Callable[[Outcome], None]:
-        def done(outcome: Outcome) -> None:
-            timestamp = round(outcome.array.timestamp, 3)
-            if timestamp in self._printed:
-                return  # too late for its line
-            if timestamp not in self._exposures:
-                loop = asyncio.get_running_loop()
-                loop.call_later(EXPOSURE_TIMEOUT, self._print, timestamp)
-            exposure = self._exposures.setdefault(timestamp, {})
-            exposure[camera] = (outcome.outputs or {}).get("outcome") == "good"
-            if len(exposure) == len(self._system.config.cameras):
-                # After the loop's next round the field's figures know of this one too.
-                asyncio.get_running_loop().call_later(0.2, self._print, timestamp)
+    def _listener(self, name: str, plugin: Plugin) -> Callable[[Outcome], None]:
+        def print_outcome(outcome: Outcome) -> None:
+            now = time.monotonic()
+            if now - self._printed.get(name, -math.inf) < SHORTEST_INTERVAL:
+                return
+            self._printed[name] = now
+            with contextlib.suppress(BrokenPipeError):
+                sys.stdout.write(self._line(plugin, outcome))
+                sys.stdout.flush()
 
-        return done
+        return print_outcome
 
-    def _print(self, timestamp: float) -> None:
-        exposure = self._exposures.pop(timestamp, None)
-        if exposure is None:
-            return
-        self._printed.append(timestamp)
-        taken = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(timestamp))
-        good = sum(exposure.values())
-        cameras = len(self._system.config.cameras)
-        with contextlib.suppress(BrokenPipeError):
-            sys.stdout.write(
-                f"{taken} cameras {len(exposure)}/{cameras}, good {good}, "
-                f"{_summary(self._system)}\n"
-            )
-            sys.stdout.flush()
+    def _line(self, plugin: Plugin, outcome: Outcome) -> str:
+        taken = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(outcome.array.timestamp))
+        words = [f"{taken} {plugin.name}: {outcome.status.value}"]
+        if outcome.outputs is not None and not outcome.failed:
+            words += [
+                f"{field.name} {formatted(field, outcome.outputs[field.name])}"
+                for field in self._system.descriptions[plugin.name].outputs
+                if field.kind is not Kind.ARRAY
+            ][:SHOWN_OUTPUTS]
+        if outcome.message:
+            words.append(outcome.message.strip().splitlines()[0][:LONGEST_MESSAGE])
+        return ", ".join(words) + "\n"
+
+
+@dataclass(frozen=True)
+class Views:
+    """What an IOC shows above the table, and as lines where its output is no terminal."""
+
+    summary: Callable[[System], str] = _no_summary
+    lines: Callable[[System], Lines] = OutcomeLines

@@ -100,13 +100,17 @@ class Ports:
         return self._ports[name]
 
     def gather(self, name: str, sources: Iterable[str]) -> Port:
-        """Make a port that gives the arrays of all `sources`, as areaDetector's NDPluginGather."""
-        found = {source: self._get(name, source) for source in sources}
+        """Make a port that passes on the arrays of `sources`, as areaDetector's NDPluginGather."""
         port = self.add(name)
+        self.join(name, sources)
+        return port
+
+    def join(self, name: str, sources: Iterable[str]) -> None:
+        """Let the port `name` pass on the arrays of all `sources`."""
+        found = {source: self._get(name, source) for source in sources}
         self._sources[name] = tuple(found)
         for source in found.values():
-            source.listen(port.publish, port)
-        return port
+            source.listen(self._ports[name].publish, self._ports[name])
 
     def connect(self, name: str, source: str, listener: Listener, room: Room | None = None) -> None:
         """Let the plugin of port `name` listen to `source`, and to nothing else.

@@ -1,0 +1,80 @@
+"""`tosip check CONFIG` and `tosip screens CONFIG`: what an IOC's configuration makes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+import tomli_w
+from rich.table import Table
+
+from tosip.commands.algorithm_file import read_description
+from tosip.description import Description
+from tosip.drivers.kinds import find_kind
+from tosip.errors import ConfigurationError
+from tosip.iocs.config import IocConfig, PluginConfig, with_alarms
+from tosip.iocs.plugins import program_of
+from tosip.iocs.screens import write_ioc_screens
+
+
+def descriptions(config: IocConfig) -> dict[str, Description]:
+    """Read what each plugin's algorithm declares, in its own interpreter, without an IOC."""
+    return asyncio.run(_descriptions(config))
+
+
+async def _descriptions(config: IocConfig) -> dict[str, Description]:
+    read: dict[tuple[object, ...], Description] = {}
+    found = {}
+    for name, plugin in config.plugins.items():
+        code = (plugin.file, plugin.class_name, plugin.interpreter)
+        if code not in read:
+            read[code] = await read_description(program_of(name, plugin))
+        found[name] = _checked(name, plugin, read[code])
+    return found
+
+
+def _checked(name: str, plugin: PluginConfig, description: Description) -> Description:
+    declared = {field.name: field for field in description.inputs}
+    for key, value in plugin.params.items():
+        place = f"plugins.{name}.params.{key}"
+        if key not in declared:
+            known = ", ".join(declared) or "none"
+            raise ConfigurationError(f"{place}: expected an input of {known}")
+        try:
+            declared[key].within_limits(value)
+        except ValueError as error:
+            raise ConfigurationError(f"{place}: {error}") from None
+    return with_alarms(description, plugin.alarms)
+
+
+def expanded(config: IocConfig) -> str:
+    """Return the whole configuration as TOML, defaults included."""
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+
+
+def ports_table(config: IocConfig, described: Mapping[str, Description]) -> Table:
+    """List the ports that the configuration makes."""
+    table = Table(title=f"{config.prefix} ports")
+    for heading in ("port", "kind", "from", "outputs", "inputs"):
+        table.add_column(heading)
+    for name, driver in config.drivers.items():
+        table.add_row(name, f"{driver.kind}: {find_kind(driver.kind).model}", "", "", "")
+    for name, plugin in config.plugins.items():
+        description = described[name]
+        outputs = ", ".join(field.name for field in description.outputs)
+        inputs = ", ".join(field.name for field in description.inputs)
+        table.add_row(name, description.name, plugin.source, outputs, inputs)
+    for name, gather in config.gather.items():
+        table.add_row(name, "gather", ", ".join(gather.sources), "", "")
+    return table
+
+
+def write_screens_of(config: IocConfig, folder: Path) -> list[Path]:
+    """Write the screens of an IOC; ConfigurationError if the folder cannot be written."""
+    described = descriptions(config)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return write_ioc_screens(folder, config, described)
+    except OSError as error:
+        raise ConfigurationError(f"--output: {folder}: {error.strerror}") from None

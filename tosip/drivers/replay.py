@@ -1,0 +1,78 @@
+"""The kind `replay`: stored FITS files as a live source, at a rate, once or in a loop."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import Field
+
+from tosip.configuration import FilePath
+from tosip.drivers.driver import load_fits
+from tosip.drivers.folder import PATTERNS
+from tosip.drivers.folder_watch import Watched
+from tosip.drivers.kinds import DriverConfig, DriverContext, DriverKind
+from tosip.drivers.series import CONTINUOUS, NoMoreFrames, SeriesDriver
+from tosip.drivers.series_panel import SERIES_ITEMS
+from tosip.errors import ConfigurationError
+from tosip.pipeline.ndarray import NDArray
+from tosip.pipeline.pool import Pool
+
+
+class ReplayConfig(DriverConfig):
+    """FITS files, or folders of them (sorted by name), one every `period` seconds."""
+
+    images: tuple[FilePath, ...] = Field(min_length=1)
+    period: float = Field(1.0, ge=0)
+    loop: bool = False
+    acquire: bool = True
+
+
+class StoredExposures:
+    """The frames of a list of files; see `Exposures`. The time stamps are those of the files."""
+
+    def __init__(self, files: list[Path], pool: Pool, *, loop: bool) -> None:
+        self.shape = (0, 0)
+        self._files: Iterator[Path] = itertools.cycle(files) if loop else iter(files)
+        self._pool = pool
+
+    async def take(self, unique_id: int, timestamp: float) -> NDArray:
+        """Read the next file, in a thread."""
+        path = next(self._files, None)
+        if path is None:
+            raise NoMoreFrames
+        loop = asyncio.get_running_loop()
+        array = await asyncio.to_thread(load_fits, path, self._pool, loop, unique_id, timestamp)
+        columns, rows, _ = array.sizes
+        self.shape = (rows, columns)
+        return array
+
+
+def make(name: str, config: ReplayConfig, context: DriverContext) -> SeriesDriver:
+    """Make the driver; ConfigurationError names images that are not there."""
+    exposures = StoredExposures(_files(name, config), context.pool, loop=config.loop)
+    driver = SeriesDriver(name, context.pool, context.ports, exposures, autostart=config.acquire)
+    driver.image_mode = CONTINUOUS
+    driver.acquire_time = 0.0
+    driver.acquire_period = config.period
+    return driver
+
+
+def _files(name: str, config: ReplayConfig) -> list[Path]:
+    files: list[Path] = []
+    for path in config.images:
+        if path.is_dir():
+            scan = Watched(path, PATTERNS, False, 0.0, 0.0, "").scan()
+            files += sorted(path / Path(file.decode(errors="surrogateescape")) for file in scan)
+        elif path.is_file():
+            files.append(path)
+        else:
+            raise ConfigurationError(f"drivers.{name}.images: expected a file, got none at {path}")
+    if not files:
+        raise ConfigurationError(f"drivers.{name}.images: expected FITS files, got empty folders")
+    return files
+
+
+KIND = DriverKind(ReplayConfig, make, SERIES_ITEMS, "camera", "Camera", "Stored images")
