@@ -79,7 +79,8 @@ def test_the_system_decodes_from_memory_though_the_copy_is_away(tmp_path):
         async with running(ONE_CAMERA, tmp_path, simulate=True) as system:
             driver, focus = system.drivers["CAM01"], system.plugins["FOCUS01"]
             uploads = system.uploads
-            assert uploads and isinstance(driver, FitsDriver)
+            assert uploads
+            assert isinstance(driver, FitsDriver)
             await uploads.gateway.start()
             uploads.gateway.pause(True)
             await upload(uploads, "cam01/x.fits", frame.fits())
@@ -101,7 +102,8 @@ def test_what_the_pipeline_and_the_archive_have_is_let_go(tmp_path):
     async def work():
         async with running(ONE_CAMERA, tmp_path, simulate=True) as system:
             uploads, driver = system.uploads, system.drivers["CAM01"]
-            assert uploads and isinstance(driver, FitsDriver)
+            assert uploads
+            assert isinstance(driver, FitsDriver)
             await uploads.gateway.start()
             system.serving()
             for name in names:

@@ -60,7 +60,7 @@ def drain(terminal: int) -> None:
 def test_the_ioc_shows_a_live_table(simulation, tmp_path):
     command = [sys.executable, "-m", "tosip.iocs.neosted", "--simulate", "--cameras", "2"]
     command += ["--config", simulation, "--var", str(tmp_path / "var"), "--prefix", "TERM:"]
-    figures = r"CAM0{}\s+│\s+\d+\.\d\d\s+│\s+\d+\.\d\d\s+│\s+\d+\s+│\s+good\s+│\s+\w+\s+│\s+\d+ s"
+    figures = r"FOCUS0{}\s+│\s+CAM0\d\s+│\s+hfd \d+\.\d\d arcsec.*│\s+ok\s+│\s+\w+\s+│\s+\d+ s"
 
     with at_a_terminal(command, "stdout", own_network()) as (process, terminal):
         read_until(terminal, lambda s: all(re.search(figures.format(n), s) for n in (1, 2)))

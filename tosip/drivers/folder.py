@@ -79,9 +79,9 @@ class FolderFeeder:
 
     async def _watch(self) -> None:
         watched = self._watched
-        self._read.keep_only((await asyncio.to_thread(watched.scan)).keys())
         while True:
             try:
+                self._read.keep_only((await asyncio.to_thread(watched.scan)).keys())
                 await FolderWatch(watched, self._submit).run()
             except OSError as error:
                 reason = error.strerror or error

@@ -105,8 +105,9 @@ class FolderWatch:
     async def run(self) -> None:
         """Report the files that are there, oldest first, then those that appear; until cancelled.
 
-        Raises OSError if the folder cannot be watched.
+        Raises OSError if the folder cannot be watched, and when it is removed or replaced.
         """
+        identity = await asyncio.to_thread(self._identity)
         observer = self._observer(asyncio.get_running_loop())
         await asyncio.to_thread(observer.start)
         try:
@@ -114,6 +115,8 @@ class FolderWatch:
                 self._seen(name, stamp, whole=self._is_old(stamp))
             while True:
                 await asyncio.sleep(self._watched.settle / 4)
+                if await asyncio.to_thread(self._identity) != identity:
+                    raise FileNotFoundError("the folder was replaced")
                 await self._settle()
         finally:
             observer.stop()
@@ -125,6 +128,11 @@ class FolderWatch:
         folder = os.fspath(self._watched.folder)
         observer.schedule(handler, folder, recursive=self._watched.recursive)
         return observer
+
+    def _identity(self) -> tuple[int, int]:
+        """Return the folder's device and inode; the kernel reports changes of one inode only."""
+        status = os.stat(self._watched.folder)
+        return status.st_dev, status.st_ino
 
     def _is_old(self, stamp: Stamp) -> bool:
         return time.time_ns() - stamp.mtime_ns > self._watched.settle * 1e9

@@ -20,6 +20,7 @@ from tosip.gateway.settings import (
     TlsSettings,
 )
 from tosip.gateway.users import Users
+from tosip.toml_files import read_toml
 
 EXAMPLE = Path(__file__).parents[3] / "docs" / "gateway.toml"
 
@@ -312,12 +313,13 @@ class _Ioc(Section):
 
 
 def test_another_configuration_can_embed_it(folder):
-    table = {
-        "gateway": {"listen": {"port": 0, "tls": {"certificate": "gateway.pem"}}},
-        "keep": {"delivered_days": 1},
-        "archive": {"host": "a", "user": "b", "password_file": "archive-password"},
-    }
-    config = validated(_Ioc, table, folder / "ioc.toml")
+    path = folder / "ioc.toml"
+    path.write_text(
+        "gateway.listen = { port = 0, tls.certificate = 'gateway.pem' }\n"
+        "keep.delivered_days = 1\n"
+        "archive = { host = 'a', user = 'b', password_file = 'archive-password' }\n"
+    )
+    config = validated(_Ioc, read_toml(path), path)
     assert config.archive
 
     settings = config.gateway.with_these(
