@@ -19,7 +19,9 @@ ROOT = Path(__file__).parents[1]
 def wheel(tmp_path_factory):
     """The wheel, built as pip builds it, from a copy: building leaves files behind."""
     source = tmp_path_factory.mktemp("source")
-    shutil.copytree(ROOT / "tosip", source / "tosip", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("tosip", "iocs", "docs", "pvi_screens"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=ignored)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     folder = tmp_path_factory.mktemp("wheel")
@@ -37,6 +39,14 @@ def test_the_wheel_names_the_command_and_the_plugin(wheel):
 
     assert points["console_scripts"]["tosip"] == "tosip.cli:main"
     assert points["pytest11"]["tosip"] == "tosip.testing.fixtures"
+
+
+def test_the_wheel_holds_what_people_copy(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+
+    for path in ("iocs/neosted/neosted.toml", "screens/index.bob", "docs/running.md"):
+        assert f"tosip/shipped/{path}" in names
 
 
 def test_the_installed_package_runs_an_algorithm(wheel, tmp_path, star_frame):

@@ -64,8 +64,15 @@ def _parser() -> argparse.ArgumentParser:
         "--expand", action="store_true", help="print the whole configuration, defaults included"
     )
     check.set_defaults(command=_check)
-    start = commands.add_parser("new", help="write a starting algorithm file with its test")
+    start = commands.add_parser(
+        "new", help="write a starting algorithm with its test, or a starting configuration"
+    )
     start.add_argument("name", metavar="NAME", help="in snake_case: bright_pixels")
+    start.add_argument(
+        "--ioc",
+        action="store_true",
+        help="write an IOC's configuration, NAME.toml; 'neosted' and 'beamline' are shipped ones",
+    )
     start.set_defaults(command=_new)
     screens = commands.add_parser("screens", help="regenerate the Phoebus screens")
     screens.add_argument(
@@ -203,7 +210,10 @@ def _check_configuration(options: argparse.Namespace, path: Path) -> int:
 
 
 def _new(options: argparse.Namespace) -> int:
-    for path in new.create(options.name, Path()):
+    made = (
+        [new.create_ioc(options.name, Path())] if options.ioc else new.create(options.name, Path())
+    )
+    for path in made:
         sys.stdout.write(f"wrote {path}\n")
     return 0
 

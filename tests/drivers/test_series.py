@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tosip.drivers.kinds import DriverContext, find_kind
+from tosip.drivers.patterns import PATTERNS
 from tosip.drivers.series import ABORTED, IDLE, MULTIPLE, SINGLE, SeriesDriver
 from tosip.drivers.simulated import SimulatedConfig, make
 from tosip.errors import ConfigurationError
@@ -75,7 +76,7 @@ def test_exposures_begin_a_period_apart(tmp_path):
     assert np.all(np.diff(starts) > 0.045)
 
 
-@pytest.mark.parametrize("pattern", ["ramp", "peaks", "noise"])
+@pytest.mark.parametrize("pattern", sorted(PATTERNS))
 @pytest.mark.parametrize(
     "data_type",
     sorted(PIXEL_TYPES),

@@ -1,8 +1,9 @@
-"""A starting point: an algorithm file that runs, with its test."""
+"""A starting point: an algorithm file that runs, with its test; or an IOC's configuration."""
 
 import importlib.util
 import keyword
 import re
+from importlib.resources import files
 from pathlib import Path
 
 from tosip.errors import ConfigurationError
@@ -44,6 +45,7 @@ def test_bright_pixels_are_counted(run_algorithm):
 """
 
 
+_START, _START_PREFIX = "beamline", "BL01:"
 _TAKEN = ("Algorithm", "Inputs", "Outputs", "Params", "Figures")
 
 
@@ -64,6 +66,33 @@ def create(name: str, folder: Path) -> list[Path]:
         except OSError as error:
             raise ConfigurationError(f"{path}: {error.strerror}") from None
     return list(texts)
+
+
+def create_ioc(name: str, folder: Path) -> Path:
+    """Write the configuration `name.toml`: the shipped one of that name, or else a start.
+
+    ConfigurationError if the name cannot be a prefix of PVs, or the file is there already.
+    """
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
+        raise ConfigurationError(f"NAME: expected letters, digits, - and _, got {name}")
+    shipped = files("tosip.shipped") / "iocs"
+    source = shipped / name / f"{name}.toml"
+    if source.is_file():
+        text = source.read_text("utf-8")
+    else:
+        text = (shipped / _START / f"{_START}.toml").read_text("utf-8")
+        text = text.replace(_START_PREFIX, f"{name.upper()}:").replace(
+            f"iocs/{_START}/{_START}.toml", f"{name}.toml"
+        )
+    path = folder / f"{name}.toml"
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ConfigurationError(f"{path}: expected no such file, but there is one") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from None
+    return path
 
 
 def _is_module(name: str) -> bool:

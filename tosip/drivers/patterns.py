@@ -1,4 +1,4 @@
-"""Test patterns as areaDetector's simDetector draws them: a ramp, peaks, noise.
+"""Test patterns: a ramp, peaks and noise as areaDetector's simDetector draws them; and a beam.
 
 Each pattern fills an array of any of areaDetector's ten data types, mono or RGB, and shifts or
 changes from frame to frame, so that a live image moves.
@@ -51,7 +51,19 @@ def noise(pixels: Pixels, number: int) -> None:
     pixels[...] = rng.uniform(0.0, _NOISE_LEVEL * full_scale(pixels.dtype), pixels.shape)
 
 
-PATTERNS: Mapping[str, Pattern] = {"ramp": ramp, "peaks": peaks, "noise": noise}
+def beam(pixels: Pixels, number: int) -> None:
+    """Fill with one Gaussian spot that wanders and breathes, on a noisy background."""
+    rows, columns = pixels.shape[:2]
+    scale, phase = full_scale(pixels.dtype), number / 20
+    y = (np.arange(rows) + 0.5) / rows - 0.5 - 0.05 * np.sin(phase)
+    x = (np.arange(columns) + 0.5) / columns - 0.5 - 0.08 * np.cos(0.7 * phase)
+    width = 0.04 * (1 + 0.2 * np.sin(0.3 * phase))
+    spot = np.outer(np.exp(-0.5 * (y / width) ** 2), np.exp(-0.5 * (x / (1.5 * width)) ** 2))
+    noise = np.random.default_rng(number).normal(0.0, 0.005, (rows, columns))
+    _spread(pixels, np.clip(0.02 + 0.7 * spot + noise, 0.0, 1.0) * scale)
+
+
+PATTERNS: Mapping[str, Pattern] = {"ramp": ramp, "peaks": peaks, "noise": noise, "beam": beam}
 
 
 def _profile(length: int) -> Pixels:

@@ -28,7 +28,7 @@ class SimulatedConfig(DriverConfig):
     `width`, that of camera number `camera` under the night that `seed` chooses.
     """
 
-    pattern: Literal["ramp", "peaks", "noise", "sky"] = "peaks"
+    pattern: Literal["ramp", "peaks", "noise", "beam", "sky"] = "peaks"
     width: int = Field(1024, ge=1, le=65536)
     height: int = Field(1024, ge=1, le=65536)
     data_type: _DATA_TYPES = "uint16"

@@ -1,0 +1,1 @@
+"""Configurations, screens and documentation that people copy: links into the repository."""
