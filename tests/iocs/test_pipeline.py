@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.iocs.test_terminal import at_a_terminal, drain, read_until
-from tosip.testing.ioc import IocProcess, own_network
+from tosip.testing.ioc import IocProcess, free_port, own_network
+from tosip.testing.process import LinesProcess
 
 ALGORITHM = """
 from tosip import Algorithm, Inputs, Outputs, output, param
@@ -175,3 +177,34 @@ def test_a_terminal_shows_the_outputs_that_each_plugin_declares(config, tmp_path
         process.send_signal(signal.SIGINT)
         drain(terminal)
         assert process.wait(30) == 0
+
+
+def test_a_taken_port_is_a_warning_that_names_its_owner(config, ioc, tmp_path):
+    environment = own_network()
+    for variable in ("EPICS_CAS_SERVER_PORT", "EPICS_CA_SERVER_PORT"):
+        environment[variable] = ioc.environment[variable]
+    command = [sys.executable, "-m", "tosip.iocs.pipeline", str(config), "--var", str(tmp_path)]
+
+    second = LinesProcess(command, environment)
+    second.wait_line("TOSIP ready")
+    second.stop()
+    log = (tmp_path / "log" / "tosip.log").read_text()
+
+    port = ioc.environment["EPICS_CAS_SERVER_PORT"]
+    assert f"port {port} is in use by process {ioc.process.pid} (" in log
+
+
+def test_the_configuration_can_give_an_ioc_ports_of_its_own(config, tmp_path):
+    port = free_port()
+    changed = tmp_path / "ioc.toml"
+    text = f"include = ['{config}']\n[network]\nca_port = {port}\n"
+    changed.write_text(text)
+    environment = own_network()
+    del environment["EPICS_CAS_SERVER_PORT"]
+    command = [sys.executable, "-m", "tosip.iocs.pipeline", str(changed), "--var", str(tmp_path)]
+
+    ioc = LinesProcess(command, environment)
+    ioc.wait_line("TOSIP ready")
+    with socket.create_connection(("127.0.0.1", port), timeout=10):
+        pass
+    assert ioc.stop() == 0

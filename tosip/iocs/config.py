@@ -29,6 +29,7 @@ from tosip.description import Alarm, Description, Kind
 from tosip.drivers.kinds import DriverConfig, find_kind
 from tosip.errors import ConfigurationError
 from tosip.iocs.gateway_config import ArchivingConfig, UploadsConfig
+from tosip.iocs.network import NetworkConfig
 from tosip.pipeline.limits import NICEST, Limits
 from tosip.pipeline.queues import Policy
 from tosip.pipeline.sorting import SortMode
@@ -180,6 +181,7 @@ class IocConfig(Section):
 
     `label` heads its screens. A `gateway` receives the files of drivers of the kind `ftp` and
     forwards them to the `archive`. `simulation` is what simulated cameras upload with --simulate.
+    `network` gives a second IOC on one machine ports of its own.
     """
 
     prefix: str = Field(pattern=rf"^{PREFIX}$")
@@ -192,6 +194,7 @@ class IocConfig(Section):
     archive: ArchivingConfig | None = None
     bundles: BundlesConfig = BundlesConfig()
     simulation: SimulationConfig = SimulationConfig()
+    network: NetworkConfig = NetworkConfig()
 
     @property
     def sources(self) -> dict[str, tuple[str, ...]]:

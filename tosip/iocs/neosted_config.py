@@ -22,6 +22,7 @@ from tosip.iocs.config import (
     shipped_algorithms,
 )
 from tosip.iocs.gateway_config import ArchivingConfig, UploadsConfig
+from tosip.iocs.network import NetworkConfig
 from tosip.toml_files import read_toml
 
 ALL_FOCUS, FIELD, ENVIRONMENT = "FOCUS", "FIELD", "ENV"
@@ -73,6 +74,7 @@ class NeostedConfig(Section):
     environment: AlgorithmConfig = AlgorithmConfig(file=_SHIPPED["environment"], queue_size=100)
     bundles: BundlesConfig = BundlesConfig()
     simulation: SimulationConfig = SimulationConfig()
+    network: NetworkConfig = NetworkConfig()
 
     @model_validator(mode="after")
     def _cameras_differ(self) -> "NeostedConfig":
@@ -133,6 +135,7 @@ def neosted_ioc(config: NeostedConfig) -> IocConfig:
         archive=config.archive,
         bundles=config.bundles,
         simulation=config.simulation,
+        network=config.network,
     )
 
 

@@ -124,7 +124,9 @@ async def _run(config: IocConfig, options: argparse.Namespace, views: Views) -> 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     # Before there are threads: the environment must not change while one of them reads it.
+    config.network.export()
     network.stay_on_loopback()
+    network.warn_of_taken_port()
     # Side by side with the start of everything else, which mostly waits for other processes.
     loading = asyncio.create_task(asyncio.to_thread(_load_epics))
     async with AsyncExitStack() as stack:
