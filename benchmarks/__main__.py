@@ -21,6 +21,7 @@ BENCHMARKS = (
     "fits",
     "focus",
     "first_figures",
+    "front_door",
     "records",
     "gateway",
 )
