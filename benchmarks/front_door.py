@@ -1,4 +1,4 @@
-"""What an IOC that grows from a configuration costs: its start, its idle plugins, its folder driver.
+"""The cost of an IOC that grows from a configuration: start, idle plugins, folder driver.
 
 * Start: `tosip run` with a driver and two plugins, beside a bare softioc with as many records.
 * Plugins: 1 to 128 of them; the start, and the IOC's CPU time while no frame comes.
