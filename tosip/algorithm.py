@@ -80,7 +80,7 @@ class Spec:
     precision: int | None = None
     limits: tuple[float | None, float | None] | None = None
     length: int | None = None
-    bits: int = 32
+    bits: int | None = None
     alarm: Alarm | None = None
     severities: Mapping[Any, Severity] = field(default_factory=dict)
 
@@ -97,13 +97,13 @@ def param(
     precision: int | None = None,
     limits: tuple[float | None, float | None] | None = None,
     length: int | None = None,
-    bits: int = 32,
+    bits: int | None = None,
 ) -> T:
     """Declare an input that operators set.
 
     `units` (at most 15 bytes), `precision` (decimals shown), `limits` (lowest and highest value
     that operators may set, None for no limit), `length` (greatest number of characters or array
-    elements), `bits` (32 or 64, of an int).
+    elements). An int has 64 bits; `bits=32` makes it an EPICS long, which Channel Access knows.
     """
     spec: Any = Spec("param", doc, default, True, units, precision, limits, length, bits)
     return spec  # type: ignore[no-any-return]
@@ -126,7 +126,7 @@ def output(
     precision: int | None = None,
     limits: tuple[float | None, float | None] | None = None,
     length: int | None = None,
-    bits: int = 32,
+    bits: int | None = None,
     alarm: Alarm | None = None,
     severities: Mapping[Any, Severity] | None = None,
 ) -> Any:

@@ -32,6 +32,7 @@ _SERVED = """
     ReceivedArrays Reload ReloadStatus ResidentMemory RestartCount RestartRequired SDKVersion
     SerialNumber SetAcquireBusy SortFree SortFreeAgain SortFreeLow SortMode SortSize SortTime
     StageChanges StagedChanges Status TimeStamp UniqueId WaitForPlugins WorkerPid WorkerState
+    WriteMessage
 """
 RESERVED = frozenset(_SERVED.split())
 

@@ -17,6 +17,7 @@ from tosip import names
 from tosip.algorithm import Algorithm, Inputs, Outputs, Spec
 from tosip.description import (
     ARRAY_TYPES,
+    IMAGES_BELONG,
     Alarm,
     Description,
     Field,
@@ -147,6 +148,8 @@ def _field(owner: str, name: str, hint: Any, spec: Spec, faults: list[str]) -> F
         faults.append(f"{owner}: expected {_expected_type(spec)}, got {given}")
         return None
     before = len(faults)
+    if _is_image(hint):
+        faults.append(f"{owner}: expected a 1-D array, got {hint}: {IMAGES_BELONG}")
     doc, details = _documentation(owner, spec.doc, faults)
     wrong = _option_faults(spec) or _faults(kind, choices, spec)
     faults.extend(f"{owner}: {fault}" for fault in wrong)
@@ -166,7 +169,7 @@ def _field(owner: str, name: str, hint: Any, spec: Spec, faults: list[str]) -> F
         alarm=spec.alarm,
         length=spec.length or (DEFAULT_TEXT if kind is Kind.STR else 0),
         dtype=dtype,
-        bits=spec.bits,
+        bits=spec.bits or 64,
     )
     return _with_default(owner, field, spec, faults)
 
@@ -190,6 +193,12 @@ def _dtype(hint: Any) -> str:
         return np.dtype(scalars[0]).name if scalars and isinstance(scalars[0], type) else ""
     except TypeError:  # np.floating and the like are no types of numbers
         return ""
+
+
+def _is_image(hint: Any) -> bool:
+    """Whether a hint such as `np.ndarray[tuple[int, int], ...]` says more than one dimension."""
+    sizes = get_args(get_args(hint)[0]) if get_origin(hint) is np.ndarray else ()
+    return len(sizes) > 1 and Ellipsis not in sizes
 
 
 def _expected_type(spec: Spec) -> str:
@@ -269,8 +278,8 @@ def _faults(kind: Kind, choices: tuple[str, ...], spec: Spec) -> list[str]:
             "length=, the greatest number of elements",
             "none",
         ),
-        (spec.bits not in (32, 64), "bits=32 or bits=64", spec.bits),
-        (spec.bits == 64 and kind is not Kind.INT, "bits on ints only", spec.bits),
+        (spec.bits not in (None, 32, 64), "bits=32 or bits=64", spec.bits),
+        (spec.bits is not None and kind is not Kind.INT, "bits on ints only", spec.bits),
         (spec.alarm is not None and not number, "alarm on numbers only", spec.alarm),
         (
             kind is Kind.ENUM and not 1 <= len(choices) <= MOST_CHOICES,

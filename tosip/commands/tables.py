@@ -79,7 +79,7 @@ def _type(field: Field) -> str:
         return " | ".join(field.choices)
     if field.kind is Kind.ARRAY:
         return f"{field.dtype} x {field.length}"
-    return f"{field.kind.value}64" if field.bits == 64 else field.kind.value
+    return "int32" if field.kind is Kind.INT and field.bits == 32 else field.kind.value
 
 
 def _about(field: Field) -> tuple[str, str, str]:

@@ -2,7 +2,7 @@
 
 from tosip.description import Severity
 from tosip.drivers.driver import FitsDriver
-from tosip.housekeeping import Item, choice, integer, text
+from tosip.housekeeping import WRITE_MESSAGE, Item, choice, integer, text
 from tosip.pipeline.panel import LONGEST_MESSAGE
 from tosip.pipeline.port_panel import (
     ARRAY_RATE,
@@ -122,6 +122,7 @@ DRIVER_ITEMS: tuple[Item[FitsDriver], ...] = (
         text("What is wrong with the last file", LONGEST_MESSAGE),
         lambda d: d.message[:LONGEST_MESSAGE],
     ),
+    WRITE_MESSAGE,
     *ATTRIBUTE_ITEMS,
     *POOL_ITEMS,
     *VERSION_ITEMS,

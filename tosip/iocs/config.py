@@ -26,11 +26,11 @@ _PLUGINS = Path(tosip.plugins.__file__).parent
 class AlarmConfig(Section):
     """Alarm limits of one output; those that are left out stay as declared."""
 
-    lolo: float | None = None
-    low: float | None = None
-    high: float | None = None
-    hihi: float | None = None
-    hysteresis: float | None = None
+    lolo: int | float | None = None
+    low: int | float | None = None
+    high: int | float | None = None
+    hihi: int | float | None = None
+    hysteresis: int | float | None = None
 
 
 class LimitsConfig(Section):

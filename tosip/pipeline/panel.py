@@ -5,7 +5,7 @@ from typing import Any
 from tosip.algorithm import Status
 from tosip.description import Alarm, Severity
 from tosip.errors import ConfigurationError
-from tosip.housekeeping import Item, button, choice, integer, number, seconds, text
+from tosip.housekeeping import WRITE_MESSAGE, Item, button, choice, integer, number, seconds, text
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.plugin import Plugin
 from tosip.pipeline.port_panel import (
@@ -436,6 +436,7 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
         write=lambda p, _: p.workers.rearm(),
         group="Worker",
     ),
+    WRITE_MESSAGE,
     *ATTRIBUTE_ITEMS,
     *POOL_ITEMS,
     *VERSION_ITEMS,

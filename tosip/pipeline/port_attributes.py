@@ -144,6 +144,12 @@ class PortAttributes:
         while self._task is not None and not self._task.done():
             await asyncio.wait([self._task])
 
+    async def in_force(self) -> None:
+        """Wait as `settled`; AttributesError if the file cannot be used."""
+        await self.settled()
+        if self._fault:
+            raise AttributesError(self.status, self._fault)
+
     def values(self) -> Mapping[str, AttributeValue]:
         """Return the attributes of an array that is made now."""
         found = {}

@@ -103,13 +103,13 @@ async def _preallocate(owner: HasPort, _: bool) -> None:
 async def _set_file(owner: HasPort, value: str) -> None:
     if owner.port.attributes:
         owner.port.attributes.set_file(value)
-        await owner.port.attributes.settled()
+        await owner.port.attributes.in_force()
 
 
 async def _set_macros(owner: HasPort, value: str) -> None:
     if owner.port.attributes:
         owner.port.attributes.set_macros(value)
-        await owner.port.attributes.settled()
+        await owner.port.attributes.in_force()
 
 
 def _of_attributes(

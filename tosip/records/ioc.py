@@ -7,6 +7,7 @@ be set before. Records can be made only before the IOC runs.
 import asyncio
 import contextlib
 import ctypes
+import logging
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import TypeVar
 from softioc import asyncio_dispatcher, builder, imports, softioc
 
 from tosip.description import Description
+from tosip.errors import TosipError
 from tosip.housekeeping import Item, OwnerT
 from tosip.pipeline.panel import PLUGIN_ITEMS
 from tosip.pipeline.plugin import Plugin
@@ -23,21 +25,24 @@ from tosip.pipeline.pool import Pool
 from tosip.pipeline.port_attributes import PortAttributes, parameters
 from tosip.pipeline.port_panel import POOL_MASTER_ITEMS, HasPort
 from tosip.pipeline.workers import MOST_WORKERS
-from tosip.records.autosaving import keep_in
+from tosip.records.autosaving import TAKEN, keep_in
 from tosip.records.database import load_plugin, load_port, load_text, record_names
 from tosip.records.declared import DeclaredRecords
+from tosip.records.demands import Demand
 from tosip.records.housekeeping import HousekeepingRecords
 from tosip.records.process_variables import ProcessVariables
 from tosip.records.pvi import Entries, declared_entries, item_entries, part_entries, structure
 from tosip.records.quick import remember_accepted_values
+from tosip.records.refusals import WriteMessages
 from tosip.records.security import use_access_security
-from tosip.records.values import Demand
 
 # Each record that is posted is one EPICS callback; EPICS drops them when 2000 wait.
 CALLBACK_QUEUE = 50_000
 POLL = 1.0  # s
 
 PortT = TypeVar("PortT", bound=HasPort)
+
+log = logging.getLogger(__name__)
 
 
 class _Polled:
@@ -68,6 +73,7 @@ class Ioc:
         self._changed: list[Callable[[], None]] = []
         self._polled: list[_Polled] = []
         self._demands: list[Demand] = []
+        self._messages = WriteMessages()
         self._parts: list[str] = []
         self._templates: list[Callable[[], None]] = []  # they follow the records that they need
         self._structures: list[str] = []
@@ -97,7 +103,7 @@ class Ioc:
         self._templates.append(lambda: load_plugin(self.prefix, name, model, most))
         entries = declared_entries(prefix, description) | item_entries(prefix, PLUGIN_ITEMS)
         self._add_structure(name, description.doc, entries)
-        self._demands += DeclaredRecords(prefix, plugin, description).demands()
+        self._demands += DeclaredRecords(prefix, plugin, description, self._messages).demands()
         changed = self._add_port(name, plugin, PLUGIN_ITEMS)
         plugin.on_change.append(changed)
         self._polled.append(_Polled(plugin.workers.household.figures, changed))
@@ -126,7 +132,7 @@ class Ioc:
     def _add_items(
         self, name: str, owner: OwnerT, items: Sequence[Item[OwnerT]]
     ) -> Callable[[], None]:
-        records = HousekeepingRecords(f"{self.prefix}{name}", owner, items)
+        records = HousekeepingRecords(f"{self.prefix}{name}", owner, items, self._messages)
         self._demands += records.demands()
         self._changed.append(records.changed)
         return records.changed
@@ -158,7 +164,7 @@ class Ioc:
         kept = [(demand, demand.kept()) for demand in self._demands]
         for demand, value in kept:
             if value is not None:
-                await demand.write(value)
+                await _put_in_force(demand, value)
 
     def stop(self) -> None:
         """Follow no PVs of others any more; the records stay until the process ends."""
@@ -200,6 +206,16 @@ class Ioc:
             left()
 
         threading.Thread(target=shell, name="shell", daemon=True).start()
+
+
+async def _put_in_force(demand: Demand, value: object) -> None:
+    before = demand.initial
+    try:
+        await demand.write(value)
+    except (TosipError, ValueError) as error:
+        log.warning("%s: kept %r is refused, %r stays: %s", demand.name, value, before, error)
+    else:
+        log.info(TAKEN, demand.name, value, before)
 
 
 def leave(status: int) -> None:
