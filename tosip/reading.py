@@ -169,7 +169,7 @@ def _field(owner: str, name: str, hint: Any, spec: Spec, faults: list[str]) -> F
         alarm=spec.alarm,
         length=spec.length or (DEFAULT_TEXT if kind is Kind.STR else 0),
         dtype=dtype,
-        bits=spec.bits or 64,
+        bits=spec.bits or (64 if kind is Kind.INT else 32),
     )
     return _with_default(owner, field, spec, faults)
 

@@ -20,7 +20,8 @@ of the frame before unless it is `fresh`. `spare` and `images` are numbers of
 image buffers that the worker has made: those that nobody reads any more, those that are gone.
 
 The `FLAT` fields hold values by name: text, bools, floats, ints that fit into 64 bits, and 1-D
-arrays of numbers. Arrays are binary. A message's bytes are
+arrays of numbers. Arrays are binary; those of bools travel as uint8, and what is declared says that
+they are bools. A message's bytes are
 
     the JSON's length (4 bytes, little-endian), the JSON, the arrays one after the other,
     each beginning at a multiple of 8 bytes
@@ -58,6 +59,7 @@ MOST_DIGITS = 4300  # of an integer: Python's own limit
 
 # The fields that hold plain values by name, and nothing nested.
 FLAT = ("attributes", "params", "outputs", "state")
+_DECLARED = ("params", "outputs")
 
 # NumPy's names: areaDetector's, and bytes per pixel or array element.
 PIXEL_TYPES: Mapping[str, tuple[str, int]] = {
@@ -259,11 +261,13 @@ def _with_places(
         return values
     # Names that are no Unicode may become one name: its array must not be sent twice.
     changed = {name.encode(errors="replace").decode(): value for name, value in values.items()}
+    declared = owner.rpartition(".")[2] in _DECLARED
     for name, value in _rest(owner, changed):
         if isinstance(value, np.ndarray):
-            if value.ndim != 1 or value.dtype.name not in PIXEL_TYPES:
+            given = value.view(np.uint8) if declared and value.dtype == bool else value
+            if given.ndim != 1 or given.dtype.name not in PIXEL_TYPES:
                 raise _no_value(owner, name, f"{value.dtype} of shape {value.shape}")
-            array = np.ascontiguousarray(value, value.dtype.newbyteorder("="))
+            array = np.ascontiguousarray(given, given.dtype.newbyteorder("="))
             arrays.append(array)
             changed[name] = {"dtype": array.dtype.name, "count": len(array)}
         elif isinstance(value, (np.generic, str, int, float)):
