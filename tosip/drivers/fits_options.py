@@ -1,5 +1,6 @@
 """The options of FITS reading, as the configuration's section `[fits]` gives them."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,3 +20,11 @@ class FitsOptions:
 
     hdu: str = ""
     checksum: Checksum = "off"
+
+
+def checked_hdu(given: str | int) -> str:
+    """Return what `FitsOptions.hdu` takes; ValueError for what can name no unit."""
+    text = str(given).strip()
+    if not re.fullmatch(r"\d{0,9}|(?!-?\d+$)[^,]+(,\s*\d{1,9})?", text):
+        raise ValueError(f"expected 'all', a number, 'NAME' or 'NAME,VERSION', got {text!r}")
+    return text
