@@ -328,7 +328,7 @@ def test_a_wrong_checksum_is_a_warning_or_a_failed_file(tmp_path, caplog):
     async def work():
         async with Reading(checksum="warn") as reading:
             await reading.read(path)
-            assert reading.published[0].attributes["Checksum"].startswith("wrong DATASUM of HDU 0")
+            assert "wrong DATASUM of HDU 0" in str(reading.published[0].attributes["Checksum"])
         async with Reading(checksum="refuse") as reading:
             await reading.read(path)
             assert (reading.published, reading.driver.failed_files) == ([], 1)
