@@ -39,6 +39,7 @@ from tosip.drivers.fits_scaling import Pixels, Scaling, read_scaling
 from tosip.drivers.fits_selection import described, select
 from tosip.drivers.fits_source import Source, describe_os_error, open_source
 from tosip.errors import FrameError
+from tosip.names import UNDEFINED_PIXELS, UNDEFINED_VALUE
 
 Allocate = Callable[[tuple[int, ...], "np.dtype[np.generic]"], Pixels]
 
@@ -193,7 +194,7 @@ def _check_sums(source: Source, layout: Layout, image: _Image, options: FitsOpti
 def _note_undefined(image: _Image, count: int) -> None:
     value = image.scaling.undefined_value
     if value is not None:
-        image.attributes.update(UndefinedPixels=count, UndefinedValue=value)
+        image.attributes.update({UNDEFINED_PIXELS: count, UNDEFINED_VALUE: value})
 
 
 def _checked(pixels: Pixels, image: _Image) -> Pixels:

@@ -13,9 +13,7 @@ from __future__ import annotations
 
 from tosip.drivers.fits_cards import Cards, parse_number
 from tosip.drivers.fits_layout import Unit
-
-BAYER_PATTERNS = ("RGGB", "GBRG", "GRBG", "BGGR")
-"""In the order of areaDetector's NDBayerPattern_t."""
+from tosip.pipeline.port_panel import BAYER_PATTERNS
 
 _COLOURS = 3
 _MODES = {2: "RGB3", 0: "RGB1", 1: "RGB2"}  # by the place of the colours, fastest axis first
