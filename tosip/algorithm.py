@@ -246,11 +246,17 @@ class Metadata:
     color_mode: str = "Mono"
     """areaDetector's name: Mono, Bayer, RGB1, ..."""
     pixel_order: str = "C"
-    """NumPy's name of the memory layout: always C, the last axis fastest."""
+    """NumPy's name of the memory layout: C, the last axis fastest; K for colours that the frame has
+    in planes (RGB3) or lines (RGB2), so that the image is a view of another order."""
 
     @property
     def dimensions(self) -> tuple[int, ...]:
-        """areaDetector's order of the sizes: columns first."""
+        """The frame's sizes in areaDetector's order, the fastest first: columns, rows."""
+        if len(self.shape) == 3 and self.color_mode in ("RGB2", "RGB3"):
+            rows, columns, colours = self.shape
+            return (
+                (columns, colours, rows) if self.color_mode == "RGB2" else (columns, rows, colours)
+            )
         return self.shape[::-1]
 
 
@@ -285,6 +291,12 @@ class Algorithm(Generic[InT, OutT]):
 
     stateful: ClassVar[bool] = False
     """True when results depend on the frames before: such a plugin runs one worker only."""
+
+    undefined_as_nan: ClassVar[bool] = False
+    """True to see floats, with NaN where the camera has said that a pixel is undefined (BLANK in
+    FITS). Every frame is floats then, whether or not it has such pixels: float32 for integers of 8
+    and 16 bits, float64 for longer ones, a copy. Frames of floats are not copied. When False,
+    undefined pixels have the value that the attribute `UndefinedValue` names."""
 
     # The worker process puts its own here, which allocates shared memory.
     _allocate: Callable[[tuple[int, ...], Any], np.ndarray[Any, Any]] = staticmethod(
@@ -321,8 +333,9 @@ class Algorithm(Generic[InT, OutT]):
         """Look at one frame.
 
         `image` is a read-only view of shared memory, (rows, columns) or (rows, columns, colours),
-        in native byte order. It is gone after the return: copy what must stay. `attributes` are
-        the frame's named attributes (for FITS, the header's keywords).
+        in native byte order; colours are last in every colour mode. It is gone after the return:
+        copy what must stay. `attributes` are the frame's named attributes (for FITS, the header's
+        keywords).
         """
         raise NotImplementedError
 

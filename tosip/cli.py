@@ -16,6 +16,7 @@ from tosip.commands import gateway, new, tables
 from tosip.commands.algorithm_file import program, read_description
 from tosip.commands.replay import TABLE_FORMATS, replay, write_table
 from tosip.commands.replay_bundles import replay_bundles, split_bundles, verdict_text, verdicts
+from tosip.drivers.fits_options import checked_hdu
 from tosip.errors import ConfigurationError, TosipError
 from tosip.iocs.config import NeostedConfig
 
@@ -88,6 +89,13 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="longest time for an image (default: 60, of a bundle its own)",
     )
+    add(
+        "--hdu",
+        default="",
+        metavar="HDU",
+        help="which image of several: a number, EXTNAME, EXTNAME,EXTVER, or all "
+        "(default: the first that is no mask, error or weight)",
+    )
     add("--bundled-code", action="store_true", help="run the code that is kept in the bundle")
     add("--output", type=Path, metavar="TABLE", help="write the table too: .csv or .ecsv")
     add("--attribute", action="append", default=[], metavar="NAME", help="show a header keyword")
@@ -102,6 +110,10 @@ def _replay(options: argparse.Namespace) -> int:
     if options.output and options.output.suffix not in TABLE_FORMATS:
         endings = " or ".join(TABLE_FORMATS)
         raise ConfigurationError(f"--output: expected {endings}, got {options.output}")
+    try:
+        hdu = checked_hdu(options.hdu)
+    except ValueError as error:
+        raise ConfigurationError(f"--hdu: {error}") from None
     algorithm, bundles = split_bundles(options.algorithm, options.images)
     if bundles:
         return _replay_bundles(options, algorithm, bundles)
@@ -123,6 +135,7 @@ def _replay(options: argparse.Namespace) -> int:
                 settings=options.set,
                 jobs=options.jobs,
                 timeout=60.0 if options.timeout is None else options.timeout,
+                hdu=hdu,
                 advance=lambda: progress.advance(task),
             )
         )
@@ -140,6 +153,7 @@ def _replay_bundles(
 ) -> int:
     for option, given in (
         ("--jobs", options.jobs != 1),
+        ("--hdu", options.hdu),
         ("--output", options.output),
         ("--attribute", options.attribute),
     ):

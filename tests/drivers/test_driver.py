@@ -3,13 +3,16 @@
 import asyncio
 import gc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from tests.drivers.fits_files import ramp, stored
 from tosip.drivers import driver as driver_module
-from tosip.drivers.driver import FitsDriver, load_fits
+from tosip.drivers.driver import FitsDriver, load_images
+from tosip.drivers.fits_options import FitsOptions
 from tosip.errors import FrameError
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.pool import Pool
@@ -30,9 +33,9 @@ def file(folder: Path, name: str = "a.fits", **header: object) -> Path:
 class Reading:
     """A started driver and what it publishes; `async with Reading() as r: await r.read(path)`."""
 
-    def __init__(self, budget: int = 10_000_000) -> None:
+    def __init__(self, budget: int = 10_000_000, **options: Any) -> None:
         self.pool = Pool(budget)
-        self.driver = FitsDriver("CAM01", self.pool, Ports())
+        self.driver = FitsDriver("CAM01", self.pool, Ports(), FitsOptions(**options))
         self.published: list[NDArray] = []
         self.driver.port.listen(self.published.append)
 
@@ -199,7 +202,7 @@ def test_stopped_driver_leaves_its_files_where_they_are(tmp_path):
     run(work())
 
 
-def test_load_fits_gives_its_memory_back_when_the_file_is_cut(tmp_path):
+def test_loading_gives_its_memory_back_when_the_file_is_cut(tmp_path):
     path = file(tmp_path)
     path.write_bytes(path.read_bytes()[:3000])
 
@@ -207,7 +210,7 @@ def test_load_fits_gives_its_memory_back_when_the_file_is_cut(tmp_path):
         pool = Pool()
         loop = asyncio.get_running_loop()
         with pytest.raises(FrameError, match=r"a\.fits: expected"):
-            await asyncio.to_thread(load_fits, path, pool, loop, 1, 0.0)
+            await asyncio.to_thread(next, load_images(path, pool, loop, 0.0))
         figures = pool.figures()
         assert figures.buffers == figures.free_buffers
 
@@ -257,3 +260,81 @@ def test_file_waits_for_a_plugin_that_must_not_lose_any(tmp_path):
             assert len(reading.published) == 2
 
     run(work())
+
+
+def images(folder: Path, count: int, size: int = 20) -> Path:
+    path = folder / "many.fits"
+    units = [fits.ImageHDU(np.full((size, size), n, "u2"), name=f"IM{n}") for n in range(count)]
+    fits.HDUList([fits.PrimaryHDU(), *units]).writeto(path)
+    return path
+
+
+def test_all_images_of_a_file_become_frames_in_order_with_numbers_of_their_own(tmp_path):
+    async def work():
+        async with Reading(hdu="all") as reading:
+            finished: list[int] = []
+            done = asyncio.Event()
+
+            def finish() -> None:
+                finished.append(len(reading.published))
+                done.set()
+
+            reading.driver.submit(images(tmp_path, 3), done=finish)
+            await done.wait()
+            await reading.read(file(tmp_path))
+            found = [(a.unique_id, a.attributes.get("EXTNAME")) for a in reading.published]
+            assert found == [(1, "IM0"), (2, "IM1"), (3, "IM2"), (4, None)]
+            assert [int(a.pixels[0, 0]) for a in reading.published[:3]] == [0, 1, 2]
+            assert (finished, reading.driver.array_counter) == ([3], 4)
+
+    run(work())
+
+
+def test_a_pool_smaller_than_all_images_of_a_file_serves_them_one_by_one(tmp_path):
+    async def work():
+        async with Reading(3 * 400 * 400 * 2, hdu="all") as reading:
+            seen: list[int] = []
+            reading.driver.port.listen(lambda array: seen.append(array.unique_id))
+            reading.driver.port.listen(lambda array: reading.published.clear())
+            await reading.read(images(tmp_path, 9, 400))
+            assert seen == list(range(1, 10))
+
+    run(work())
+
+
+def test_which_image_of_several_is_read_is_logged_once(tmp_path, caplog):
+    async def work():
+        async with Reading() as reading:
+            path = images(tmp_path, 2)
+            with caplog.at_level("INFO"):
+                await reading.read(path)
+                await reading.read(path)
+            assert [a.attributes["ImagesInFile"] for a in reading.published] == [2, 2]
+
+    run(work())
+    said = [record.message for record in caplog.records if "reads" in record.message]
+    assert said == [
+        "CAM01: many.fits: reads HDU 1 IM0 (20x20) of 2 images; not read: HDU 2 IM1 (20x20)"
+    ]
+
+
+def test_a_wrong_checksum_is_a_warning_or_a_failed_file(tmp_path, caplog):
+    path = tmp_path / "sum.fits"
+    fits.PrimaryHDU(ramp()).writeto(path, checksum=True)
+    data = bytearray(path.read_bytes())
+    data[3000] ^= 1
+    path.write_bytes(data)
+
+    async def work():
+        async with Reading(checksum="warn") as reading:
+            await reading.read(path)
+            assert "wrong DATASUM of HDU 0" in str(reading.published[0].attributes["Checksum"])
+        async with Reading(checksum="refuse") as reading:
+            await reading.read(path)
+            assert (reading.published, reading.driver.failed_files) == ([], 1)
+            assert "sum.fits: expected right checksums, got a wrong DATASUM of HDU 0" in (
+                reading.driver.message
+            )
+
+    run(work())
+    assert "expected right checksums, got a wrong DATASUM" in caplog.text

@@ -54,12 +54,6 @@ def test_scaled_pixels_are_as_astropy_scales_them(tmp_path):
     assert read_bytes_as_file(tmp_path, data).pixels[0, 3] == np.float32(11.5)
 
 
-def test_blank_pixels_become_nan(tmp_path):
-    frame = read_bytes_as_file(tmp_path, stored(ramp(dtype=np.int16), header={"BLANK": 7}))
-    assert np.isnan(frame.pixels[0, 7])
-    assert frame.pixels[0, 8] == 8
-
-
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress])
 @pytest.mark.parametrize("name", ["a.fits", "a.FIT.gz", "a"])
 def test_files_packed_as_a_whole_are_known_by_their_content(tmp_path, pack, name):

@@ -91,7 +91,8 @@ def frame(
     """A frame of equal pixels."""
     lease = pool.allocate(int(np.prod(shape)) * np.dtype(dtype).itemsize)
     lease.view(shape, dtype)[:] = fill
-    return NDArray(more.pop("unique_id", 7), 1234.5, shape, dtype, lease, {"DO": do, **more})
+    number, mode = more.pop("unique_id", 7), more.pop("color_mode", "Mono")
+    return NDArray(number, 1234.5, shape, dtype, lease, {"DO": do, **more}, mode)
 
 
 async def answered(worker: WorkerProcess, array: NDArray, timeout: float = 10.0) -> Answer:

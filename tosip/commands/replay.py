@@ -7,7 +7,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ import numpy as np
 
 from tosip.commands.algorithm_file import apply_settings, fault_of
 from tosip.description import Description
-from tosip.drivers.driver import load_fits
+from tosip.drivers.driver import load_images
+from tosip.drivers.fits_options import FitsOptions
 from tosip.errors import ConfigurationError, FrameError, ProtocolError, WorkerError
 from tosip.pipeline.jobs import Program
 from tosip.pipeline.ndarray import NDArray
@@ -45,21 +46,24 @@ async def replay(
     settings: Sequence[str] = (),
     jobs: int = 1,
     timeout: float = 60.0,
+    hdu: str = "",
     advance: Callable[[], None] = lambda: None,
 ) -> tuple[Description, list[Row]]:
     """Process `images` in `jobs` worker processes; rows come in the order of the images.
 
-    `settings` are texts `name=value` for the inputs; `advance` is called after each image.
+    `settings` are texts `name=value` for the inputs, `hdu` chooses images as `FitsOptions` does;
+    `advance` is called after each file.
     ConfigurationError if the algorithm cannot run so.
     """
-    rows: list[Row | None] = [None] * len(images)
+    rows: list[list[Row]] = [[] for _ in images]
     todo = iter(enumerate(images))
+    options = FitsOptions(hdu=hdu)
     async with _plugins(program, settings, jobs, len(images), timeout) as (plugins, pool):
         async with asyncio.TaskGroup() as group:
             for plugin in plugins:
-                group.create_task(_work(plugin, pool, todo, rows, advance))
+                group.create_task(_work(plugin, pool, todo, rows, options, advance))
         description = plugins[0].description
-    return description, [row for row in rows if row is not None]
+    return description, [row for of_one in rows for row in of_one]
 
 
 @asynccontextmanager
@@ -99,29 +103,43 @@ async def _work(
     plugin: Plugin,
     pool: Pool,
     todo: Iterator[tuple[int, Path]],
-    rows: list[Row | None],
+    rows: list[list[Row]],
+    options: FitsOptions,
     advance: Callable[[], None],
 ) -> None:
     for index, path in todo:
-        rows[index] = await _one(plugin, pool, index + 1, path)
+        async for row in _rows(plugin, pool, index + 1, path, options):
+            rows[index].append(row)
         advance()
 
 
-async def _one(plugin: Plugin, pool: Pool, unique_id: int, path: Path) -> Row:
+async def _rows(
+    plugin: Plugin, pool: Pool, unique_id: int, path: Path, options: FitsOptions
+) -> AsyncIterator[Row]:
+    """Process the images of one file."""
     loop = asyncio.get_running_loop()
     try:
         received = path.stat().st_mtime
-        array = await asyncio.to_thread(load_fits, path, pool, loop, unique_id, received)
+        images = load_images(path, pool, loop, received, options=options)
+        while (loaded := await asyncio.to_thread(next, images, None)) is not None:
+            yield await _row(plugin, path, replace(loaded.array, unique_id=unique_id), options)
+            del loaded  # and with it the image's memory
     except (FrameError, OSError) as error:
-        return Row(str(path), "error", str(error))
+        yield Row(str(path), "error", str(error))
+
+
+async def _row(plugin: Plugin, path: Path, array: NDArray, options: FitsOptions) -> Row:
+    name = str(path)
+    if options.hdu.lower() == "all" and "ImageHdu" in array.attributes:
+        name = f"{path}[{array.attributes['ImageHdu']}]"
     outcome = await _outcome(plugin, array)
     plugin.enable(False)  # lets the image's memory go
     plugin.enable(True)
     if outcome is None:
         message = f"worker given up after: {plugin.workers.last_exit}"
-        return Row(str(path), "error", message, attributes=array.attributes)
+        return Row(name, "error", message, attributes=array.attributes)
     return Row(
-        str(path),
+        name,
         outcome.status.value,
         outcome.message,
         {} if outcome.failed or outcome.outputs is None else outcome.outputs,

@@ -9,14 +9,15 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tosip.drivers.fits import FitsFrame, read_fits
+from tosip.drivers.fits import FitsFrame, read_images
+from tosip.drivers.fits_options import FitsOptions
 from tosip.drivers.fits_source import Source
 from tosip.errors import FrameError, TosipError
 from tosip.pipeline.ndarray import NDArray
@@ -25,6 +26,8 @@ from tosip.pipeline.pool import Lease, Pool, PoolExhausted
 from tosip.pipeline.ports import Port, Ports
 
 POOL_TIMEOUT = 60.0  # of a reader that waits for memory
+_DEFAULTS = FitsOptions()
+_MOST_CHOICES = 100  # layouts of files whose choice of an image was logged
 
 log = logging.getLogger(__name__)
 
@@ -38,18 +41,28 @@ class _Stored:
     memory: Source | None
 
 
-def load_fits(
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """An image as an NDArray, and what `FitsFrame` says in words about it."""
+
+    array: NDArray
+    choice: str
+    fault: str
+
+
+def load_images(
     path: Path,
     pool: Pool,
     loop: asyncio.AbstractEventLoop,
-    unique_id: int,
     received: float,
     memory: Source | None = None,
-) -> NDArray:
-    """Read a file into a leased buffer; call it in a thread beside `loop`.
+    options: FitsOptions = _DEFAULTS,
+) -> Iterator[Loaded]:
+    """Read the images of a file, each into a leased buffer; go on in a thread beside `loop`.
 
     `received` (Unix seconds) is the time stamp of a frame whose header has none. FrameError if the
     file is no frame, or if the pool stays full. `memory` has the file's bytes, if they are there.
+    The arrays have no number (`unique_id`) yet.
     """
     leases: list[Lease] = []
 
@@ -63,14 +76,19 @@ def load_fits(
             raise FrameError(f"{path.name}: expected room in the frame pool, got none") from error
         return leases[-1].view(shape, dtype)
 
-    frame: FitsFrame = read_fits(path, allocate, max_bytes=pool.budget, memory=memory)
+    for frame in read_images(path, allocate, max_bytes=pool.budget, memory=memory, options=options):
+        yield Loaded(_ndarray(frame, leases.pop(), received), frame.choice, frame.fault)
+
+
+def _ndarray(frame: FitsFrame, lease: Lease, received: float) -> NDArray:
     return NDArray(
-        unique_id,
+        0,
         received if frame.timestamp is None else frame.timestamp,
         frame.pixels.shape,
         frame.pixels.dtype.name,
-        leases[-1],
+        lease,
         frame.attributes,
+        frame.color_mode,
     )
 
 
@@ -81,8 +99,11 @@ class FitsDriver:
     read, and when the plugins have done with all frames.
     """
 
-    def __init__(self, name: str, pool: Pool, ports: Ports) -> None:
+    def __init__(
+        self, name: str, pool: Pool, ports: Ports, options: FitsOptions = _DEFAULTS
+    ) -> None:
         self.name = name
+        self.options = options
         self.pool = pool
         self.origin = Origin()
         self.wait_for_plugins = False
@@ -97,6 +118,7 @@ class FitsDriver:
         self.last_name = ""
         self.message = ""
         self._reading = False
+        self._choices: set[str] = set()
         self._files: asyncio.Queue[_Stored] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
 
@@ -175,29 +197,40 @@ class FitsDriver:
     async def _read(self, stored: _Stored) -> None:
         self.unique_id += 1
         self.last_name = stored.name
-        loop = asyncio.get_running_loop()
         try:
-            array = await asyncio.to_thread(
-                load_fits,
-                stored.path,
-                self.pool,
-                loop,
-                self.unique_id,
-                stored.received,
-                stored.memory,
-            )
+            await self._read_images(stored)
         except TosipError as error:
             self.failed_files += 1
             # The spool names files by its own ids; people know the name that the camera gave.
             self.message = str(error).replace(stored.path.name, stored.name)
             log.warning("%s: %s", self.name, self.message)
-            return
         except Exception as error:
             self.failed_files += 1
             self.message = f"{stored.name}: a fault of TOSIP: {error!r}"
             log.exception("%s: %s", self.name, stored.name)
-            return
-        array = replace(array, origin=self.origin)
-        self.array_counter += 1
-        self.message = ""
-        self.port.publish(array)
+
+    async def _read_images(self, stored: _Stored) -> None:
+        """Publish the images of a file, in order, each under a number of its own."""
+        loop = asyncio.get_running_loop()
+        images = load_images(
+            stored.path, self.pool, loop, stored.received, stored.memory, self.options
+        )
+        number = self.unique_id
+        while (loaded := await asyncio.to_thread(next, images, None)) is not None:
+            if number > self.unique_id:  # not the first
+                await self.port.room()
+            self.unique_id = number
+            number += 1
+            self._log(stored.name, loaded)
+            self.array_counter += 1
+            self.message = ""
+            self.port.publish(replace(loaded.array, unique_id=self.unique_id, origin=self.origin))
+            del loaded  # or its memory could not serve the next
+
+    def _log(self, name: str, loaded: Loaded) -> None:
+        if loaded.fault:
+            log.warning("%s: %s: %s", self.name, name, loaded.fault)
+        if loaded.choice and loaded.choice not in self._choices:
+            if len(self._choices) < _MOST_CHOICES:
+                self._choices.add(loaded.choice)
+            log.info("%s: %s: reads %s", self.name, name, loaded.choice)

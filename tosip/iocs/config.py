@@ -6,13 +6,21 @@ The defaults are those of `iocs/neosted/neosted.toml`. Relative paths in a file 
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, NonNegativeInt, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    StrictInt,
+    model_validator,
+)
 
 import tosip.plugins
 from tosip.configuration import FilePath, Section, read_table, validated
 from tosip.description import Alarm, Description, Kind
+from tosip.drivers.fits_options import Checksum, FitsOptions, checked_hdu
 from tosip.errors import ConfigurationError
 from tosip.iocs.uploads import ArchivingConfig, UploadsConfig
 from tosip.pipeline.limits import NICEST, Limits
@@ -106,6 +114,17 @@ class BundlesConfig(Section):
     alike: int = Field(3, ge=1)
 
 
+class FitsConfig(Section):
+    """How FITS files are read; see `FitsOptions`."""
+
+    hdu: Annotated[str | StrictInt, AfterValidator(checked_hdu)] = FitsOptions.hdu
+    checksum: Checksum = FitsOptions.checksum
+
+    def options(self) -> FitsOptions:
+        """Return them as the reader knows them."""
+        return FitsOptions(**self.model_dump())
+
+
 class SimulationConfig(Section):
     """What `--simulate` exposes: square frames of `size` pixels every `period` seconds."""
 
@@ -124,6 +143,7 @@ class NeostedConfig(Section):
     )
     gateway: UploadsConfig = UploadsConfig()
     archive: ArchivingConfig = ArchivingConfig()
+    fits: FitsConfig = FitsConfig()
     focus: PluginConfig = PluginConfig(file=_PLUGINS / "focus.py")
     field: PluginConfig = PluginConfig(file=_PLUGINS / "field.py", queue_size=100)
     environment: PluginConfig = PluginConfig(file=_PLUGINS / "environment.py", queue_size=100)

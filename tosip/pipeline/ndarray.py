@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from tosip.names import UNDEFINED_PIXELS, UNDEFINED_VALUE
 from tosip.pipeline.origin import Origin
 from tosip.pipeline.pool import Lease
 from tosip.pipeline.protocol import PIXEL_TYPES
@@ -75,6 +76,29 @@ class NDArray:
             return fastest_first[0], fastest_first[1], 0
         x, y, z = _AXES.get(self.color_mode, (0, 1, 2))
         return fastest_first[x], fastest_first[y], fastest_first[z]
+
+    @property
+    def bayer_pattern(self) -> int:
+        """areaDetector's number of the colour mosaic's pattern (NDBayerPattern_t), 0 if unknown."""
+        value = self.attributes.get("BayerPattern")
+        return value if type(value) is int and 0 <= value <= 3 else 0
+
+    def with_image(self, shape: tuple[int, ...], dtype: str, lease: Lease) -> "NDArray":
+        """Return the frame with an image that an algorithm has made of it.
+
+        An algorithm sees colours last, whatever the colour mode, and returns them so: RGB1. What is
+        known about undefined pixels belongs to the image that was.
+        """
+        mode = self.color_mode
+        if mode in _AXES or len(shape) != len(self.shape):
+            mode = "RGB1" if len(shape) == 3 and shape[2] == 3 else "Mono"
+        attributes = self.attributes
+        if UNDEFINED_PIXELS in attributes:
+            undefined = (UNDEFINED_PIXELS, UNDEFINED_VALUE)
+            attributes = {k: v for k, v in attributes.items() if k not in undefined}
+        return replace(
+            self, shape=shape, dtype=dtype, lease=lease, color_mode=mode, attributes=attributes
+        )
 
     def with_attributes(self, attributes: Mapping[str, AttributeValue]) -> "NDArray":
         """Return the same frame, same memory, with `attributes` added or changed."""

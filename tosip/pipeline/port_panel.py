@@ -20,6 +20,7 @@ MOST_DIMENSIONS = 10  # of areaDetector's arrays
 EPICS_EPOCH = 631_152_000  # 1990-01-01T00:00:00Z in Unix seconds
 DATA_TYPES = tuple(name for name, _ in PIXEL_TYPES.values())
 COLOR_MODES = ("Mono", "Bayer", "RGB1", "RGB2", "RGB3", "YUV444", "YUV422", "YUV421")
+BAYER_PATTERNS = ("RGGB", "GBRG", "GRBG", "BGGR")
 _LARGEST = 2**31 - 1  # of an EPICS long
 
 
@@ -70,6 +71,12 @@ def last_array_items(last: Last[OwnerT], group: str) -> tuple[Item[OwnerT], ...]
             "UInt8",
         ),
         item("ColorMode", choice("Colour mode", *COLOR_MODES), lambda a: a.color_mode, "Mono"),
+        item(
+            "BayerPattern",
+            choice("Colours of the first two rows", *BAYER_PATTERNS),
+            lambda a: BAYER_PATTERNS[a.bayer_pattern],
+            BAYER_PATTERNS[0],
+        ),
     )
 
 

@@ -323,10 +323,7 @@ class WorkerProcess:
         if not descriptors:
             raise ProtocolError("image: expected a descriptor beside its layout")
         lease = self._images.lease(number, descriptors.pop(), size)
-        color_mode = array.color_mode
-        if len(shape) != len(array.shape):
-            color_mode = "RGB1" if len(shape) == 3 and shape[2] == 3 else "Mono"
-        return replace(array, shape=tuple(shape), dtype=dtype, lease=lease, color_mode=color_mode)
+        return array.with_image(tuple(shape), dtype, lease)
 
     def _heard_stop(self, message: protocol.Message) -> bool:
         if message.type == "failed" and message["stage"] == "stop":

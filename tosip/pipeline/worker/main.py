@@ -26,6 +26,7 @@ from tosip.description import Description
 from tosip.errors import ProtocolError
 from tosip.pipeline import protocol, socketpair
 from tosip.pipeline.worker.code import OwnModules
+from tosip.pipeline.worker.image import colours_last, undefined_as_nan
 from tosip.pipeline.worker.loader import load_class
 from tosip.pipeline.worker.memory import InputBuffers, Offered, OutputImages
 from tosip.pipeline.worker.values import (
@@ -198,7 +199,10 @@ class Worker:
 
     def _process(self, message: protocol.Message) -> tuple[dict[str, Any], Offered | None]:
         image = self._inputs.view(message["buffer"], message["shape"], message["dtype"])
-        attributes, metadata = MappingProxyType(self._attributes), _metadata(message)
+        image = colours_last(image, message["color_mode"])
+        attributes, metadata = MappingProxyType(self._attributes), _metadata(message, image)
+        if self._class.undefined_as_nan:
+            image = undefined_as_nan(image, attributes)
         if self._algorithm is None:
             raise ProtocolError("frame: expected load first")
         if self._params is None:
@@ -268,12 +272,13 @@ def _words(error: BaseException | None) -> str:
         return type(error).__name__
 
 
-def _metadata(message: protocol.Message) -> Metadata:
+def _metadata(message: protocol.Message, image: np.ndarray[Any, Any]) -> Metadata:
     return Metadata(
         unique_id=message["unique_id"],
         timestamp=message["timestamp"],
         port=message["port"],
-        shape=tuple(message["shape"]),
+        shape=image.shape,
         data_type=protocol.PIXEL_TYPES[message["dtype"]][0],
         color_mode=message["color_mode"],
+        pixel_order="C" if image.flags.c_contiguous else "K",
     )
