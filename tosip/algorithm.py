@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import enum
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import (
     TYPE_CHECKING,
@@ -285,6 +285,22 @@ class Algorithm(Generic[InT, OutT]):
 
     stateful: ClassVar[bool] = False
     """True when results depend on the frames before: such a plugin runs one worker only."""
+
+    keep_state: ClassVar[bool] = False
+    """True to keep what `save` returns on the disk, and to `restore` it when the IOC starts again.
+
+    It needs `stateful = True` and both methods. The state is kept after a frame, at most once a
+    second, and at a clean stop. A worker that is started again after a crash gets it, too. One that
+    other inputs or outputs were declared with, or that `restore` refuses, is left out with a
+    warning: the algorithm starts anew. At most 64 MiB.
+    """
+
+    watch: ClassVar[Sequence[str]] = ()
+    """Data files that the algorithm reads, as `["cal.json", "flats/*.npy"]`, relative to its file.
+
+    A change of one reloads the algorithm, and their contents count in the code's hash. A name may
+    be a pattern (`**` means any folders) or a folder, for all files below it.
+    """
 
     # The worker process puts its own here, which allocates shared memory.
     _allocate: Callable[[tuple[int, ...], Any], np.ndarray[Any, Any]] = staticmethod(
