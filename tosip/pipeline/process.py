@@ -180,8 +180,8 @@ class WorkerProcess:
         """Note a module that the worker has imported; it must run what the others run."""
         name, module = message["name"], {k: message[k] for k in ("file", "package", "text")}
         if not self.code.add(name, module, self._pass_on):
-            self._give_back_jobs()
             self._child.kill_now(f"{module['file']} changed between two workers' imports")
+            self._give_back_jobs()
 
     def _pass_on(self, name: str) -> None:
         """Give the worker the text of a module that another one has imported."""

@@ -98,7 +98,8 @@ class OwnModules(MetaPathFinder):
         SyntaxError or ValueError if one of them cannot run. One whose file is gone is left out.
         """
         for name, each in modules.items():
-            if name not in self._found and os.path.isfile(each["file"]):
+            known = name in self._found or name in self._given
+            if not known and os.path.isfile(each["file"]):
                 source = Source.read(name, each["file"], each["package"])
                 self._keep(source)
                 source.compiled()
