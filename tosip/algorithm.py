@@ -313,17 +313,21 @@ class Algorithm(Generic[InT, OutT]):
     def stop(self) -> None:
         """Give back what `start` took."""
 
-    def save(self) -> Mapping[str, Any]:
-        """Say what a newer version of this code shall go on with when it takes over.
+    def save(self) -> Any:
+        """Return what a newer version of this code shall go on with when it takes over.
 
-        Text, numbers and 1-D arrays by name; nothing by default. What is saved here is given to
-        the newer version's `restore` between two frames.
+        Either `bytes`, which the algorithm makes and reads itself, of any size up to the worker's
+        memory limit; or a mapping of text, numbers, `bytes` and arrays of numbers by name. An empty
+        mapping (the default) saves nothing. It is called between two frames and holds up the next.
+        If it raises, or takes longer than 10 s, newer code is not loaded; pressing `Reload` loads
+        it all the same, and it starts anew.
         """
         return {}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: Any) -> None:
         """Go on with what an older version has saved; called after `start`, if it saved anything.
 
+        `state` is what `save` has returned: `bytes`, or a read-only mapping with read-only arrays.
         An exception refuses the reload: the older version goes on.
         """
 

@@ -31,7 +31,8 @@ _SERVED = """
     QueueFree QueueFreeAgain QueueFreeLow QueueSize QueueUse QueueUseHIGH QueueUseHIHI Rearm
     ReceivedArrays Reload ReloadStatus ResidentMemory RestartCount RestartRequired SDKVersion
     SerialNumber SetAcquireBusy SortFree SortFreeAgain SortFreeLow SortMode SortSize SortTime
-    StageChanges StagedChanges Status TimeStamp UniqueId WaitForPlugins WorkerPid WorkerState
+    StageChanges StagedChanges StateStatus Status TimeStamp UniqueId WaitForPlugins WorkerPid
+    WorkerState
 """
 RESERVED = frozenset(_SERVED.split())
 

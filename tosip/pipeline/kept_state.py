@@ -83,11 +83,16 @@ class KeptState:
     def restored(self, fault: str) -> None:
         """Note that a worker goes on with the state, or why it did not take it."""
         if fault:
-            self._latest = None
-            self._say(f"started anew: {fault}", warn=True)
+            self.left_out(fault)
         else:
             log.info("%s: state: restored", self._name)
             self._on_change()
+
+    def left_out(self, cause: str) -> None:
+        """Note that a worker starts without the state, which may be what ends it."""
+        if self._latest:
+            self._latest = None
+            self._say(f"started anew: {cause}", warn=True)
 
     async def _refuse(self, cause: str) -> None:
         self._say(f"started anew: {cause}", warn=True)

@@ -203,7 +203,10 @@ class Supervisor:
 
     async def _kept_state(self, description: Description) -> State | None:
         """Return the state to start with; not after two failures in a row: it may be the cause."""
-        if self._kept is None or self._failures > 1:
+        if self._kept is None:
+            return None
+        if self._failures > 1:
+            self._kept.left_out("two failures in a row")
             return None
         return await self._kept.state(description)
 
