@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import enum
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import (
     TYPE_CHECKING,
@@ -298,6 +298,22 @@ class Algorithm(Generic[InT, OutT]):
     and 16 bits, float64 for longer ones, a copy. Frames of floats are not copied. When False,
     undefined pixels have the value that the attribute `UndefinedValue` names."""
 
+    keep_state: ClassVar[bool] = False
+    """True to keep what `save` returns on the disk, and to `restore` it when the IOC starts again.
+
+    It needs `stateful = True` and both methods. The state is kept after a frame, at most once a
+    second, and at a clean stop. A worker that is started again after a crash gets it, too. One that
+    other inputs or outputs were declared with, or that `restore` refuses, is left out with a
+    warning: the algorithm starts anew. At most 64 MiB.
+    """
+
+    watch: ClassVar[Sequence[str]] = ()
+    """Data files that the algorithm reads, as `["cal.json", "flats/*.npy"]`, relative to its file.
+
+    A change of one reloads the algorithm, and their contents count in the code's hash. A name may
+    be a pattern (`**` means any folders) or a folder, for all files below it.
+    """
+
     # The worker process puts its own here, which allocates shared memory.
     _allocate: Callable[[tuple[int, ...], Any], np.ndarray[Any, Any]] = staticmethod(
         _private_memory
@@ -309,17 +325,21 @@ class Algorithm(Generic[InT, OutT]):
     def stop(self) -> None:
         """Give back what `start` took."""
 
-    def save(self) -> Mapping[str, Any]:
-        """Say what a newer version of this code shall go on with when it takes over.
+    def save(self) -> Any:
+        """Return what a newer version of this code shall go on with when it takes over.
 
-        Text, numbers and 1-D arrays by name; nothing by default. What is saved here is given to
-        the newer version's `restore` between two frames.
+        Either `bytes`, which the algorithm makes and reads itself, of any size up to the worker's
+        memory limit; or a mapping of text, numbers, `bytes` and arrays of numbers by name. An empty
+        mapping (the default) saves nothing. It is called between two frames and holds up the next.
+        If it raises, or takes longer than 10 s, newer code is not loaded; pressing `Reload` loads
+        it all the same, and it starts anew.
         """
         return {}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: Any) -> None:
         """Go on with what an older version has saved; called after `start`, if it saved anything.
 
+        `state` is what `save` has returned: `bytes`, or a read-only mapping with read-only arrays.
         An exception refuses the reload: the older version goes on.
         """
 

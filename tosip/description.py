@@ -10,6 +10,8 @@ list there.
 from __future__ import annotations
 
 import enum
+import hashlib
+import json
 import math
 import operator
 from collections.abc import Iterable, Mapping
@@ -140,6 +142,8 @@ class Description:
     stateful: bool = False
     inputs: tuple[Field, ...] = ()
     outputs: tuple[Field, ...] = ()
+    watch: tuple[str, ...] = ()
+    keep_state: bool = False
 
     def input(self, name: str) -> Field:
         """Find an input by its declared name; KeyError tells the names that there are."""
@@ -174,6 +178,12 @@ class Description:
             ]
         return changes
 
+    def declaration_hash(self) -> str:
+        """Return a SHA-256 of what `differences` compares, its first 12 hexadecimal digits."""
+        declared = [[asdict(f.bare()) for f in fields] for fields in (self.inputs, self.outputs)]
+        text = json.dumps([self.stateful, *declared], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
     def to_plain(self) -> dict[str, Any]:
         """Return the description as what JSON can hold."""
         return asdict(self)
@@ -189,6 +199,8 @@ class Description:
                 stateful=_typed(plain["stateful"], bool),
                 inputs=tuple(_field_from_plain(item) for item in _typed(plain["inputs"], list)),
                 outputs=tuple(_field_from_plain(item) for item in _typed(plain["outputs"], list)),
+                watch=tuple(_typed(item, str) for item in _typed(plain["watch"], list)),
+                keep_state=_typed(plain["keep_state"], bool),
             )
             _refuse_faults(description)
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -35,8 +35,8 @@ _SERVED = """
     QueueFree QueueFreeAgain QueueFreeLow QueueSize QueueUse QueueUseHIGH QueueUseHIHI Rearm
     ReceivedArrays Reload ReloadStatus ResidentMemory RestartCount RestartRequired SDKVersion
     SerialNumber SetAcquireBusy SortFree SortFreeAgain SortFreeLow SortMode SortSize SortTime
-    StageChanges StagedChanges Status TimeStamp UniqueId WaitForPlugins WorkerPid WorkerState
-    WriteMessage
+    StageChanges StagedChanges StateStatus Status TimeStamp UniqueId WaitForPlugins WorkerPid
+    WorkerState WriteMessage
 """
 RESERVED = frozenset(_SERVED.split())
 

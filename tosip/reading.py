@@ -52,9 +52,48 @@ def describe(cls: type[Algorithm[Any, Any]]) -> Description:
         inputs = _fields(declared_inputs, ("param", "command"), faults)
         outputs = _fields(declared_outputs, ("output",), faults)
         _check_names((declared_inputs, declared_outputs), faults)
+    watch = _watched(cls, faults)
+    _check_state(cls, faults)
     if faults:
         raise DeclarationError(faults)
-    return Description(cls.__name__, doc, details, bool(cls.stateful), inputs, outputs)
+    return Description(
+        name=cls.__name__,
+        doc=doc,
+        details=details,
+        stateful=bool(cls.stateful),
+        inputs=inputs,
+        outputs=outputs,
+        watch=watch,
+        keep_state=bool(cls.keep_state),
+    )
+
+
+def _watched(cls: type[Algorithm[Any, Any]], faults: list[str]) -> tuple[str, ...]:
+    names = cls.watch
+    if isinstance(names, (list, tuple)) and all(map(_is_path, names)):
+        return tuple(names)
+    faults.append(f'{cls.__name__}.watch: expected files as ["cal.json"], got {names!r}'[:200])
+    return ()
+
+
+def _is_path(name: Any) -> bool:
+    return isinstance(name, str) and name != "" and "\0" not in name
+
+
+def _check_state(cls: type[Algorithm[Any, Any]], faults: list[str]) -> None:
+    if not cls.keep_state:
+        return
+    missing = [
+        what
+        for what, given in (
+            ("stateful = True", cls.stateful),
+            ("a method save", cls.save is not Algorithm.save),
+            ("a method restore", cls.restore is not Algorithm.restore),
+        )
+        if not given
+    ]
+    if missing:
+        faults.append(f"{cls.__name__}.keep_state: expected {', '.join(missing)} with it, got none")
 
 
 def declared_classes(cls: type[Algorithm[Any, Any]]) -> tuple[type[Inputs], type[Outputs]]:

@@ -83,7 +83,7 @@ def test_bool_is_no_int_and_int_is_no_bool():
     with pytest.raises(ProtocolError, match=r"hello\.version: expected int, got bool"):
         encode("hello", version=True, python="", numpy="")
     with pytest.raises(ProtocolError, match=r"load\.start: expected bool, got int"):
-        encode("load", **{"version": 1, "file": "", "class": None, "start": 1, "code": {}})
+        encode("load", **{**sample("load"), "class": None, "start": 1})
 
 
 @pytest.mark.parametrize("wrong", [[1, "2"], [True], [1.0], [None], [[1]]])
@@ -100,7 +100,7 @@ def test_other_version_is_refused_in_words_that_name_both():
 
 def test_nan_and_infinity_survive():
     values = {"nan": math.nan, "inf": math.inf}
-    got = decode(encode("ready", description=values, code_hash="", code={}))["description"]
+    got = decode(encode("ready", description=values, data={}))["description"]
     assert math.isnan(got["nan"])
     assert got["inf"] == math.inf
 
@@ -111,7 +111,7 @@ def test_params_may_be_those_of_the_frame_before():
 
 def test_messages_above_the_limits_are_refused():
     with pytest.raises(ProtocolError, match=f"expected at most {LONGEST_JSON} bytes"):
-        encode("ready", description={}, code_hash="x" * LONGEST_JSON, code={})
+        encode("ready", description={"x": "x" * LONGEST_JSON}, data={})
     large = np.zeros(LONGEST, np.uint8)
     with pytest.raises(ProtocolError, match=f"expected at most {LONGEST} bytes"):
         encode("result", **{**sample("result"), "outputs": {"line": large}})
@@ -206,7 +206,7 @@ def test_nothing_that_holds_itself_is_encoded():
     endless: dict[str, object] = {}
     endless["again"] = endless
     with pytest.raises(ProtocolError):
-        encode("ready", description=endless, code_hash="", code={})
+        encode("ready", description=endless, data={})
 
 
 @pytest.mark.parametrize("digits", [5000, 10**5, 10**7])

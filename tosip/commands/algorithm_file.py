@@ -1,5 +1,6 @@
 """Naming an algorithm on the command line: `FILE.py` or `FILE.py:CLASS`, and an interpreter."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ def program(text: str, interpreter: Path | None) -> Program:
         if not path.is_file():
             raise ConfigurationError(f"{path}: expected a file, got none")
     # Not resolved: the Python of an environment is a link, and knows it by its own name.
-    return Program(file.stem, file.resolve(), class_name or None, python.absolute())
+    return Program(file.stem, Path(os.path.abspath(file)), class_name or None, python.absolute())
 
 
 def fault_of(program: Program, error: Exception) -> ConfigurationError:

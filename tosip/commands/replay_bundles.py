@@ -18,6 +18,7 @@ from tosip.bundles.bundle import Bundle
 from tosip.commands.algorithm_file import apply_settings, fault_of
 from tosip.commands.algorithm_file import program as named_program
 from tosip.errors import ConfigurationError, ProtocolError, WorkerError
+from tosip.pipeline.code import Code
 from tosip.pipeline.failure import Failure, FailureKind, failure_of
 from tosip.pipeline.jobs import Answer, Job, Program
 from tosip.pipeline.ndarray import NDArray
@@ -90,9 +91,8 @@ async def _replay(bundle: Bundle, options: _Options) -> Verdict:
     worker = WorkerProcess(program, pool, on_exit=lambda: None)
     try:
         array = await asyncio.to_thread(bundle.read_frame, pool)
-        code = bundle.read_code() if options.bundled_code else None
         try:
-            await worker.start(code=code)
+            await worker.start(code=_code(bundle, program, options))
         except (WorkerError, ProtocolError) as error:
             raise fault_of(program, error) from None
         parameters, left_out = _parameters(bundle, worker, options.settings)
@@ -103,6 +103,20 @@ async def _replay(bundle: Bundle, options: _Options) -> Verdict:
         await worker.stop()
         worker.close()
         pool.close()
+
+
+def _code(bundle: Bundle, program: Program, options: _Options) -> Code:
+    """Return what to run: the files as they are now, or the bundle's texts."""
+    folder = program.file.parent
+    if options.bundled_code:
+        return Code(folder, bundle.read_code())
+    # Modules that were imported before this frame count in the hash of both.
+    below = {
+        name: {"file": module["file"], "package": module["package"]}
+        for name, module in bundle.modules.items()
+        if not options.algorithm and Path(module["file"]).is_relative_to(folder)
+    }
+    return Code(folder, again=below)
 
 
 def _program(bundle: Bundle, options: _Options) -> Program:

@@ -64,7 +64,11 @@ class LimitsConfig(Section):
 
 
 class PluginConfig(Section):
-    """One algorithm: its file, the interpreter that runs it, its first values and alarm limits."""
+    """One algorithm: its file, the interpreter that runs it, its first values and alarm limits.
+
+    `watch` adds data files to those that the class names. `keep_state` false keeps no state on the
+    disk, whatever the class says.
+    """
 
     file: FilePath
     class_name: str | None = None
@@ -74,6 +78,8 @@ class PluginConfig(Section):
     threads: int = Field(1, ge=1)
     standby: bool = False
     max_age: float = Field(0.0, ge=0)
+    watch: tuple[FilePath, ...] = ()
+    keep_state: bool = True
     limits: LimitsConfig = LimitsConfig()
     params: dict[str, Any] = Field(default_factory=dict)
     alarms: dict[str, AlarmConfig] = Field(default_factory=dict)

@@ -44,6 +44,7 @@ class System:
     config: NeostedConfig
     gateway: Gateway
     pool: Pool
+    var: Path
     drivers: dict[str, FitsDriver] = field(default_factory=dict)
     plugins: dict[str, Plugin] = field(default_factory=dict)
     passwords: dict[str, str] = field(default_factory=dict, repr=False)
@@ -85,7 +86,7 @@ async def running(config: NeostedConfig, var: Path, *, simulate: bool) -> AsyncI
         users, passwords = await users_known
         cameras = {camera.told_by: camera.port for camera in config.cameras}
         settings = config.gateway.settings(users, var / "spool", archive, cameras)
-        system = System(config, Gateway(settings), pool, passwords=passwords)
+        system = System(config, Gateway(settings), pool, var, passwords=passwords)
         _add_drivers(system, pool, ports, stack)
         keeper = _keeper(config, var)
         stack.push_async_callback(keeper.close)
@@ -156,10 +157,12 @@ def _add_plugin(
             raise ConfigurationError(f"{name}: expected a file, got {file}")
     program = Program(
         name,
-        config.file.resolve(),
+        # A link stays one: it may lead to another version later.
+        Path(os.path.abspath(config.file)),
         config.class_name,
         config.interpreter,
         standby=config.standby,
+        watch=tuple(map(str, config.watch)),
         limits=config.limits.limits(),
     )
     plugin = Plugin(
@@ -170,6 +173,7 @@ def _add_plugin(
         process_timeout=config.process_timeout,
         threads=config.threads,
         max_age=config.max_age,
+        state_file=system.var / "state" / name if config.keep_state else None,
     )
     stack.push_async_callback(plugin.stop)
     system.plugins[name] = plugin

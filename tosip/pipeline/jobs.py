@@ -16,7 +16,8 @@ from tosip.pipeline.protocol import Message
 class Program:
     """What a worker runs: a class in a file, in an interpreter. `name` is for people.
 
-    With `standby` another worker waits, loaded, to take the place of one that ends.
+    `watch` names data files beside those that the class names, as `Algorithm.watch`. With `standby`
+    another worker waits, loaded, to take the place of one that ends.
     """
 
     name: str
@@ -25,7 +26,9 @@ class Program:
     interpreter: Path
     start_timeout: float = 60.0
     stop_timeout: float = 2.0
+    save_timeout: float = 10.0
     standby: bool = False
+    watch: tuple[str, ...] = ()
     limits: Limits = NO_LIMITS
 
 
@@ -67,6 +70,17 @@ class WorkerDied(WorkerError):
 
     circumstances: Circumstances | None = None
     from_outside = False
+
+
+class StateLost(WorkerError):
+    """Newer code would start without what the running one has learnt: its `save` has failed."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"{cause}: what it has learnt would be lost; Reload starts anew")
+
+
+class NoAnswer(WorkerDied):
+    """The process had to be ended because it did not answer a request in time."""
 
 
 @dataclass(frozen=True, eq=False)

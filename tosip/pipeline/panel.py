@@ -423,6 +423,12 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
         group="Reload",
     ),
     Item(
+        "StateStatus",
+        text("What became of the state that is kept", 256),
+        lambda p: p.kept.status[:256] if p.kept else "",
+        group="Worker",
+    ),
+    Item(
         "ProcessTimeout",
         seconds("Longest time for one frame", 1, low=0.1),
         lambda p: p.process_timeout,

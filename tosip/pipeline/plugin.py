@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from tosip import names
@@ -19,6 +20,7 @@ from tosip.errors import ConfigurationError, ProtocolError, WorkerError
 from tosip.pipeline.failure import Failure, failure_of
 from tosip.pipeline.freshness import Freshness
 from tosip.pipeline.jobs import AlgorithmFault, Answer, Job, Program, WorkerDied
+from tosip.pipeline.kept_state import KeptState
 from tosip.pipeline.ndarray import AttributeValue, NDArray
 from tosip.pipeline.parameters import Parameters
 from tosip.pipeline.pool import Pool
@@ -27,6 +29,7 @@ from tosip.pipeline.process import WorkerProcess
 from tosip.pipeline.queues import Entry, FrameQueue, Policy
 from tosip.pipeline.reload import Reloader
 from tosip.pipeline.sorting import Sorter, SortMode
+from tosip.pipeline.state import State
 from tosip.pipeline.supervisor import Turn
 from tosip.pipeline.throttle import Throttle
 from tosip.pipeline.workers import Workers
@@ -83,7 +86,8 @@ class Plugin:
     `on_outcome` and `on_change` are lists of functions to call, on the event loop, after every
     frame and after every change of state; `on_failure` those for frames whose algorithm raised or
     whose worker died, not for results that tell an error; `on_stale` those for when no good result
-    has come for `max_age` seconds (0: never).
+    has come for `max_age` seconds (0: never). An algorithm that wants its state kept has it in
+    `state_file`; None keeps none.
     """
 
     def __init__(
@@ -97,6 +101,7 @@ class Plugin:
         process_timeout: float = 10.0,
         threads: int = 1,
         max_age: float = 0.0,
+        state_file: Path | None = None,
     ) -> None:
         self.name = program.name
         self.program = program
@@ -121,7 +126,16 @@ class Plugin:
         self.freshness = Freshness(max_age, self._got_stale)
         self.bundle_count = 0  # whoever keeps failed frames tells by `kept_bundles`
         self.last_bundle = ""
-        self.workers = Workers(program, pool, self._changed, self._hand_out)
+        self.kept: KeptState | None = None
+        if state_file:
+            self.kept = KeptState(
+                program.name,
+                state_file,
+                self._snapshot,
+                lambda: self.workers.code_hash,
+                self._changed,
+            )
+        self.workers = Workers(program, pool, self._changed, self._hand_out, self.kept)
         self.reloader = Reloader(program.file, self.workers, self._try_out, self._changed)
         self.params = Parameters(self.name, Description("", ""))
         self.staging = False
@@ -167,6 +181,8 @@ class Plugin:
         self.workers.resize(self._threads)
         self._found = [(names.pascal_case(field.name), field.name) for field in description.outputs]
         self._running = True
+        if self.kept:
+            self.kept.start(description)
         return description
 
     async def stop(self) -> None:
@@ -179,6 +195,8 @@ class Plugin:
         # Counted first: whoever is told that there is room sees counters that balance.
         self.counters.dropped += len(self.queue)
         self._dropped(self.queue.clear())
+        if self.kept:
+            await self.kept.stop(self.program.stop_timeout)
         await self.workers.stop()
         self._sort(self.sorter.flush)
         self.freshness.stop()
@@ -349,6 +367,8 @@ class Plugin:
             log.exception("%s: frame %d", self.name, entry.array.unique_id)
             done = self._failed(entry, f"a fault of TOSIP: {error!r}")
         self.counters.in_process -= 1
+        if self.kept and isinstance(answer, Answer):
+            self.kept.changed()
         if done.outcome.failed:
             self.counters.failed += 1
         else:
@@ -361,6 +381,9 @@ class Plugin:
         self._sort(self.sorter.put, entry.number, done, time.monotonic())
         if self.sorter.mode is SortMode.SORTED:
             self._changed()  # it may be held: SortFree
+
+    async def _snapshot(self) -> State | None:
+        return await self.workers.snapshot()
 
     def _tell_failure(self, array: NDArray, error: WorkerError) -> None:
         failure = failure_of(array, self.program, error) if self.on_failure else None

@@ -6,7 +6,9 @@ other; not so a slow one, whose next frame shall have the newest parameters.
 """
 
 import asyncio
+import contextlib
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -19,13 +21,23 @@ from tosip.errors import ProtocolError
 from tosip.pipeline import protocol, socketpair
 from tosip.pipeline.channel import Channel
 from tosip.pipeline.child import Child
-from tosip.pipeline.jobs import AlgorithmFault, Answer, Circumstances, Job, Program, WorkerDied
+from tosip.pipeline.code import Code
+from tosip.pipeline.jobs import (
+    AlgorithmFault,
+    Answer,
+    Circumstances,
+    Job,
+    NoAnswer,
+    Program,
+    WorkerDied,
+)
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.output import Output
 from tosip.pipeline.parameters import ParameterSet
 from tosip.pipeline.pool import Images, Pool, PoolExhausted
 from tosip.pipeline.resources import Household
 from tosip.pipeline.results import check_result
+from tosip.pipeline.state import State, received
 
 LONGEST_WORDS = 16 * 1024
 LARGEST_IMAGE = 1 << 40  # bytes; the pool's budget is for the pool to keep
@@ -61,8 +73,7 @@ class WorkerProcess:
         household = household or Household(program.name)
         self._child = Child(program, household, self._ended, self._exited)
         self.description = Description("", "")
-        self.code_hash = ""
-        self.code: Mapping[str, Any] = {}
+        self.code = Code(program.file.parent)
         self.python = ""
         self.numpy = ""
         self._pool = pool
@@ -78,7 +89,7 @@ class WorkerProcess:
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._channel: Channel | None = None
-        self._asked: tuple[str, asyncio.Future[protocol.Message]] | None = None
+        self._asked: tuple[str, asyncio.Future[tuple[protocol.Message, list[int]]]] | None = None
         self._timed_out = False
         self._stopping = False
 
@@ -102,15 +113,14 @@ class WorkerProcess:
         """Whether it has frames to look at."""
         return bool(self._jobs)
 
-    async def start(
-        self, *, run: bool = True, code: Mapping[str, Any] | None = None
-    ) -> Description:
+    async def start(self, *, run: bool = True, code: Code | None = None) -> Description:
         """Start the process and load the algorithm; with `run` false only read its declaration.
 
-        `code` is that of another worker, to be run whatever the files hold by now.
+        `code` is shared with other workers: its modules run whatever the files hold by now.
         AlgorithmFault when the user's code raises, WorkerDied when the process ends, ProtocolError
         when it does not say what was agreed.
         """
+        self.code = code or self.code
         try:
             channel = self._spawn()
             async with asyncio.timeout(self.program.start_timeout):
@@ -123,8 +133,11 @@ class WorkerProcess:
                     file=str(self.program.file),
                     **{"class": self.program.class_name},
                     start=run,
-                    code=dict(code or {}),
+                    code=dict(self.code.modules),
+                    again=self.code.again,
+                    watch=dict.fromkeys(self.program.watch, True),
                 )
+                self.code.on_module.append(self._pass_on)
                 ready = await self._expected(channel, "ready")
                 self.description = Description.from_plain(ready["description"])
         except TimeoutError:
@@ -139,21 +152,42 @@ class WorkerProcess:
         except WorkerDied as error:
             said = f": {self.output.last_lines[-1]}" if self.output.last_lines else ""
             raise WorkerDied(f"{error}{said}") from None
-        self.code_hash = ready["code_hash"][:64]
-        self.code = ready["code"]
+        self.code.loaded(ready["data"])
         channel.listen(self._hear, self._fault)
         self._pool.watch(self._forget)
         return self.description
 
     async def _expected(self, channel: Channel, type_: str) -> protocol.Message:
-        message, descriptors = await channel.message()
-        socketpair.close(descriptors)
+        while True:
+            message, descriptors = await channel.message()
+            socketpair.close(descriptors)
+            if message is None or message.type != "code":
+                break
+            self._found(message)
         if message is None:
             if not await self._child.exits_within(self.program.stop_timeout):
                 await self._child.kill("closed its connection")
             raise WorkerDied(self.exit_words)
         _check_type(message, type_, None)
         return message
+
+    @property
+    def code_hash(self) -> str:
+        """The hash of the code that it runs."""
+        return self.code.hash
+
+    def _found(self, message: protocol.Message) -> None:
+        """Note a module that the worker has imported; it must run what the others run."""
+        name, module = message["name"], {k: message[k] for k in ("file", "package", "text")}
+        if not self.code.add(name, module, self._pass_on):
+            self._child.kill_now(f"{module['file']} changed between two workers' imports")
+            self._give_back_jobs()
+
+    def _pass_on(self, name: str) -> None:
+        """Give the worker the text of a module that another one has imported."""
+        if self._channel and self.pid:
+            with contextlib.suppress(OSError):  # without it, the worker reads the file
+                self._channel.send("code", name=name, **self.code.modules[name])
 
     def can_take(self, params: ParameterSet) -> bool:
         """Whether a frame with these parameters may be submitted now."""
@@ -215,32 +249,64 @@ class WorkerProcess:
             "spare": self._images.spare(),
         }
 
-    async def ask(self, type_: str, answer: str, **fields: Any) -> protocol.Message:
-        """Send what is no frame, while the worker has none in hand; return its answer.
+    async def save(self) -> State | None:
+        """Ask the algorithm for its state, while the worker has no frame; None if it saves none.
 
-        Errors are those of `start`, with the time that a start may take.
+        NoAnswer if that takes longer than the program's `save_timeout`; other errors are those of
+        `start`. ProtocolError if the state is too large or not in sealed memory.
         """
+        began = time.monotonic()
+        message, descriptors = await self._ask("save", "saved", self.program.save_timeout)
+        try:
+            state = received(descriptors, message["bytes"], self.program.limits.memory_mib)
+        finally:
+            socketpair.close(descriptors)
+        if state:
+            state.seconds = time.monotonic() - began
+        return state
+
+    async def restore(self, state: State) -> None:
+        """Let the algorithm go on with a state, before its first frame; errors as `start`."""
+        timeout = self.program.start_timeout
+        await self._ask("restore", "restored", timeout, state.descriptor, bytes=state.size)
+
+    async def renew(self) -> None:
+        """Start a new instance of the class; errors are those of `start`."""
+        await self._ask("renew", "renewed", self.program.start_timeout)
+
+    async def _ask(
+        self, type_: str, answer: str, timeout: float, *sent: int, **fields: Any
+    ) -> tuple[protocol.Message, list[int]]:
+        """Send what is no frame, while the worker has none in hand; return its answer."""
         if self._channel is None or not self.pid:
             raise WorkerDied(self.exit_words or "not started")
-        answered: asyncio.Future[protocol.Message] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[tuple[protocol.Message, list[int]]] = loop.create_future()
         self._asked = (answer, answered)
-        self._channel.send(type_, **fields)
         try:
-            async with asyncio.timeout(self.program.start_timeout):
+            self._channel.send(type_, *sent, **fields)
+            async with asyncio.timeout(timeout):
                 return await answered
         except TimeoutError:
-            await self._child.kill(f"no {answer} in {self.program.start_timeout:g} s")
-            raise WorkerDied(self.exit_words) from None
+            await self._child.kill(f"{type_}: no answer in {timeout:g} s")
+            raise NoAnswer(self.exit_words) from None
+        except OSError as error:
+            raise WorkerDied(f"{type_}: {error.strerror}") from error
+        except asyncio.CancelledError:
+            if answered.done() and not answered.cancelled():
+                socketpair.close(answered.result()[1])
+            raise
         finally:
             self._asked = None
 
-    def _heard_answer(self, message: protocol.Message) -> bool:
+    def _heard_answer(self, message: protocol.Message, descriptors: list[int]) -> bool:
         if self._asked is None or self._asked[1].done():
             return False
         type_, answered = self._asked
         try:
             _check_type(message, type_, None)
-            answered.set_result(message)
+            answered.set_result((message, descriptors.copy()))
+            descriptors.clear()  # the one who has asked closes them
         except AlgorithmFault as fault:
             answered.set_exception(fault)
         return True
@@ -272,7 +338,12 @@ class WorkerProcess:
 
     def _hear(self, message: protocol.Message, descriptors: list[int]) -> None:
         try:
-            if self._heard_answer(message) or (self._stopping and self._heard_stop(message)):
+            if message.type == "code":
+                self._found(message)
+                return
+            if self._heard_answer(message, descriptors) or (
+                self._stopping and self._heard_stop(message)
+            ):
                 return
             answer = self._answer(message, descriptors)
         except ProtocolError as error:
@@ -364,6 +435,8 @@ class WorkerProcess:
     def close(self) -> None:
         """Close what belongs to a process that has ended, or was never started."""
         self._pool.unwatch(self._forget)
+        if self._pass_on in self.code.on_module:
+            self.code.on_module.remove(self._pass_on)
         self._images.close()
         self._child.close()
         if self._channel:
@@ -387,6 +460,12 @@ class WorkerProcess:
             self._asked[1].set_exception(WorkerDied(self.exit_words))
         self._give_up_jobs()
 
+    def _give_back_jobs(self) -> None:
+        """Let other workers look at the frames: this one does not run what they run."""
+        self._stop_timer()
+        while self._jobs:
+            self._jobs.popleft().done(None)
+
     def _give_up_jobs(self) -> None:
         """Fail the frame that the process was looking at; it has not seen those behind."""
         begun = not self._stopping
@@ -405,8 +484,8 @@ class WorkerProcess:
             job.params,
             job.timeout,
             self._timed_out,
-            self.code,
-            self.code_hash,
+            dict(self.code.modules),
+            self.code.hash,
             self.python,
             self.numpy,
             tuple(self.output.last_lines),

@@ -8,12 +8,21 @@ passed beside the first message that needs it.
 A conversation:
 
     worker: hello          my versions                       IOC: load     this file, this class
-    worker: ready          the description, the code's hash   (or failed: why, with the traceback)
+    worker: code           a module of the algorithm's own, whenever it finds one
+    worker: ready          the description                    (or failed: why, with the traceback)
+    IOC:    code           a module that another worker of the plugin has found
     IOC:    frame          pixels, attributes, parameters     worker: result  (or failed)
     IOC:    forget         buffers that are gone              IOC: stop       worker: stopped
     IOC:    renew          a new instance of the class        worker: renewed (or failed)
     IOC:    save           what it knows, for a newer worker  worker: saved   (or failed)
     IOC:    restore        what an older worker knew          worker: restored (or failed)
+
+`load` holds in `code` the modules of another worker, to be run whatever the files hold; in `again`
+those that the running version has imported late, to be read with the rest; in `watch` names of data
+files, beside those that the algorithm names. `ready` holds in `data` their digests.
+
+A state travels in sealed memory beside `saved` and `restore`, which hold its length in `bytes`: 0
+in `saved` if there is none. The IOC does not read it.
 
 A frame whose `params` are null has those of the frame before; its `attributes` are added to those
 of the frame before unless it is `fresh`. `spare` and `images` are numbers of
@@ -48,7 +57,7 @@ import numpy as np
 
 from tosip.errors import ProtocolError
 
-VERSION = 2
+VERSION = 3
 
 # A longer message travels in a shared-memory buffer of its own. The socket takes about 200 KiB.
 LONGEST_INLINE = 64 * 1024
@@ -58,7 +67,7 @@ LONGEST_JSON = 16 * 1024 * 1024
 MOST_DIGITS = 4300  # of an integer: Python's own limit
 
 # The fields that hold plain values by name, and nothing nested.
-FLAT = ("attributes", "params", "outputs", "state")
+FLAT = ("attributes", "params", "outputs")
 _DECLARED = ("params", "outputs")
 
 # NumPy's names: areaDetector's, and bytes per pixel or array element.
@@ -93,8 +102,11 @@ MESSAGES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
         "class": (str, type(None)),
         "start": (bool,),
         "code": _OBJECT,
+        "again": _OBJECT,
+        "watch": _OBJECT,
     },
-    "ready": {"description": _OBJECT, "code_hash": (str,), "code": _OBJECT},
+    "code": {"name": (str,), "file": (str,), "package": (bool,), "text": (str,)},
+    "ready": {"description": _OBJECT, "data": _OBJECT},
     "frame": {
         "sequence": (int,),
         "buffer": (int,),
@@ -129,8 +141,8 @@ MESSAGES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
     "renew": {},
     "renewed": {},
     "save": {},
-    "saved": {"state": _OBJECT},
-    "restore": {"state": _OBJECT},
+    "saved": {"bytes": (int,)},
+    "restore": {"bytes": (int,)},
     "restored": {},
     "stop": {},
     "stopped": {},

@@ -2,16 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
 
 from tosip.description import Description
 from tosip.errors import ConfigurationError, WorkerError
+from tosip.pipeline.code import Code
 from tosip.pipeline.jobs import Program
+from tosip.pipeline.kept_state import KeptState
 from tosip.pipeline.parameters import ParameterSet
 from tosip.pipeline.pool import Pool
 from tosip.pipeline.process import WorkerProcess
 from tosip.pipeline.resources import Household
+from tosip.pipeline.state import State
 from tosip.pipeline.states import WorkerState
 from tosip.pipeline.supervisor import Supervisor, Turn
 
@@ -42,7 +44,8 @@ class RestartRequired(WorkerError):
 class Workers:
     """All workers of one plugin; the arguments are those of `Supervisor`.
 
-    `household` tells what their processes use and print, also those that have ended.
+    `household` tells what their processes use and print, also those that have ended. `tried` is the
+    code that the last reload has found, as far as it came.
     """
 
     def __init__(
@@ -51,13 +54,17 @@ class Workers:
         pool: Pool,
         on_change: Callable[[], None],
         on_ready: Callable[[], None],
+        kept: KeptState | None = None,
     ) -> None:
         self.household = Household(program.name)
-        self._arguments = (program, pool, on_change, on_ready, self.household)
+        self._arguments = (program, pool, on_change, on_ready, self.household, kept)
         self.name = program.name
+        self.watch = program.watch
+        self._handing_over = asyncio.Lock()
         self._supervisors = [Supervisor(*self._arguments)]
         self._leaving: set[asyncio.Task[None]] = set()
         self._retired_restarts = 0
+        self.tried = self.code
 
     @property
     def description(self) -> Description:
@@ -92,8 +99,8 @@ class Workers:
 
     @property
     def code_hash(self) -> str:
-        """The hash of the code that the first one runs."""
-        return self._supervisors[0].code_hash
+        """The hash of all code that they have loaded."""
+        return self.code.hash
 
     @property
     def printed(self) -> Sequence[str]:
@@ -101,8 +108,8 @@ class Workers:
         return self._supervisors[0].printed
 
     @property
-    def code(self) -> Mapping[str, Any]:
-        """The texts that the first one runs, by module; `file` and `text` of each."""
+    def code(self) -> Code:
+        """What they run."""
         return self._supervisors[0].code
 
     @property
@@ -160,23 +167,32 @@ class Workers:
         idle = [each for each in able if each.state is WorkerState.IDLE]
         return next(iter(idle or able), None)
 
-    async def reload(self, try_out: Callable[[WorkerProcess], Awaitable[None]]) -> None:
+    async def reload(
+        self, try_out: Callable[[WorkerProcess], Awaitable[None]], *, anew: bool = False
+    ) -> str:
         """Let workers with what the files hold now take over, all together, between two frames.
 
-        `try_out` is given the first of them and raises if it is no good. RestartRequired,
-        WorkerError or ProtocolError if it comes to nothing: then all goes on as before.
+        `try_out` is given the first of them and raises if it is no good. Returns why they start
+        anew although the algorithm saves its state, or nothing; StateLost instead if a running
+        worker could go on, unless `anew` allows it. RestartRequired, WorkerError or ProtocolError
+        if it comes to nothing: then all goes on as before.
         """
         supervisors = list(self._supervisors)
         candidates: list[WorkerProcess] = []
         prepared: list[Supervisor] = []
+        lost: list[str] = []
         try:
-            candidates.append(await supervisors[0].candidate())
+            self.tried = Code(self.code.folder, again=self.code.late)
+            candidates.append(await supervisors[0].candidate(self.tried))
             await self._examine(candidates[0], try_out)
             for supervisor in supervisors[1:]:
-                candidates.append(await supervisor.candidate(candidates[0].code))
-            for supervisor, candidate in zip(supervisors, candidates, strict=True):
-                prepared.append(supervisor)
-                await supervisor.prepare(candidate)
+                candidates.append(await supervisor.candidate(self.tried))
+            async with self._handing_over:
+                for supervisor, candidate in zip(supervisors, candidates, strict=True):
+                    prepared.append(supervisor)
+                    lost.append(await supervisor.prepare(candidate, anew=anew))
+                for supervisor, candidate in zip(supervisors, candidates, strict=True):
+                    supervisor.take_over(candidate)
         except BaseException:
             for supervisor in prepared:
                 supervisor.resume()
@@ -184,8 +200,12 @@ class Workers:
                 await candidate.stop()
                 candidate.close()
             raise
-        for supervisor, candidate in zip(supervisors, candidates, strict=True):
-            supervisor.take_over(candidate)
+        return next(filter(None, lost), "")
+
+    async def snapshot(self) -> State | None:
+        """Return what the first worker's algorithm saves, between two frames; errors as `save`."""
+        async with self._handing_over:
+            return await self._supervisors[0].snapshot()
 
     async def _examine(
         self, candidate: WorkerProcess, try_out: Callable[[WorkerProcess], Awaitable[None]]
@@ -195,7 +215,7 @@ class Workers:
             raise RestartRequired(changes)
         await try_out(candidate)
         # What it has learnt from the trial it must not know when the frame comes.
-        await candidate.ask("renew", "renewed")
+        await candidate.renew()
 
     def rearm(self) -> None:
         """Let those that are quarantined start again."""

@@ -54,7 +54,7 @@ def _import(file: str, modules: OwnModules) -> ModuleType:
     if spec is None or spec.loader is None:
         raise DeclarationError([f"{os.path.basename(file)}: expected a Python file"])
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, os.path.dirname(os.path.abspath(file)))  # for modules beside it
+    sys.path[:0] = [os.path.dirname(folder) for folder in modules.folders]  # for modules beside it
     modules.install()
     sys.modules[name] = module
     spec.loader.exec_module(module)

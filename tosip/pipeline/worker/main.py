@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import faulthandler
+import functools
 import os
 import platform
 import signal
@@ -16,6 +17,7 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -25,10 +27,12 @@ from tosip.algorithm import Algorithm, Inputs, Metadata, Result, Status
 from tosip.description import Description
 from tosip.errors import ProtocolError
 from tosip.pipeline import protocol, socketpair
-from tosip.pipeline.worker.code import OwnModules
+from tosip.pipeline.worker.code import OwnModules, Source
+from tosip.pipeline.worker.data import data_digests
 from tosip.pipeline.worker.image import colours_last, undefined_as_nan
 from tosip.pipeline.worker.loader import load_class
 from tosip.pipeline.worker.memory import InputBuffers, Offered, OutputImages
+from tosip.pipeline.worker.state import pack, unpack
 from tosip.pipeline.worker.values import (
     InputsReader,
     changed_inputs,
@@ -82,6 +86,7 @@ class Worker:
         self._attributes: dict[str, Any] = {}
         self._stage = ""
         self._class: type[Algorithm[Any, Any]] = Algorithm
+        self._modules: OwnModules | None = None
         self._requests = {"renew": self._renew, "save": self._save, "restore": self._restore}
 
     def run(self) -> None:
@@ -104,11 +109,14 @@ class Worker:
             elif message.type == "forget":
                 self._inputs.forget(message["buffers"])
                 self._images.forget(message["images"])
+            elif message.type == "code":
+                self._learn(message)
             elif message.type == "stop":
                 self._stop()
                 return
             elif message.type in self._requests:
-                self._do(message)
+                self._do(message, descriptors)
+                socketpair.close(descriptors)
             else:
                 raise ProtocolError(f"message: expected one for a worker, got {message.type}")
 
@@ -119,10 +127,14 @@ class Worker:
         protocol.check_version(message)
         stage = "import"
         try:
-            modules = OwnModules(message["file"], message["code"])
+            report = functools.partial(_report, self._sock, os.getpid())
+            modules = self._modules = OwnModules(message["file"], message["code"], report)
             cls = load_class(message["file"], message["class"], modules)
+            modules.read_again(message["again"])
             stage = "declaration"
             self._description = describe(cls)
+            names = [*self._description.watch, *message["watch"]]
+            data = data_digests(modules.folders[0], names)  # before it reads any of them
             self._read_inputs = InputsReader(declared_classes(cls)[0], self._description)
             self._class = cls
             if message["start"]:
@@ -131,13 +143,13 @@ class Worker:
         except BaseException:  # noqa: BLE001 (it is the user's code, sys.exit included)
             self._fail(None, stage or self._stage)
             return False
-        self._send(
-            "ready",
-            description=self._description.to_plain(),
-            code_hash=modules.digest(),
-            code=modules.to_plain(),
-        )
+        self._send("ready", description=self._description.to_plain(), data=data)
         return True
+
+    def _learn(self, message: protocol.Message) -> None:
+        if self._modules:
+            given = (message[field] for field in ("name", "file", "package", "text"))
+            self._modules.give(Source(*given))
 
     def _start(self) -> None:
         self._stage = "constructor"
@@ -147,28 +159,36 @@ class Worker:
         self._algorithm.start()
         self._started = True
 
-    def _do(self, message: protocol.Message) -> None:
+    def _do(self, message: protocol.Message, descriptors: list[int]) -> None:
         self._stage = message.type
         try:
-            answer, fields = self._requests[message.type](message)
-            self._send(answer, **fields)
+            self._requests[message.type](message, descriptors)
         except BaseException:  # noqa: BLE001 (it is the user's code, sys.exit included)
             self._fail(None, self._stage)
 
-    def _renew(self, _: protocol.Message) -> tuple[str, dict[str, Any]]:
+    def _renew(self, _message: protocol.Message, _descriptors: list[int]) -> None:
         if self._algorithm is not None and self._started:
             self._algorithm.stop()
         self._start()
-        return "renewed", {}
+        self._send("renewed")
 
-    def _save(self, _: protocol.Message) -> tuple[str, dict[str, Any]]:
-        saved = {} if self._algorithm is None else self._algorithm.save()
-        return "saved", {"state": plain_attributes(saved)}
+    def _save(self, _message: protocol.Message, _descriptors: list[int]) -> None:
+        saved = None if self._algorithm is None else self._algorithm.save()
+        if saved is None or (isinstance(saved, Mapping) and not saved):
+            self._send("saved", bytes=0)
+            return
+        descriptor, size = pack(saved)
+        try:
+            self._send("saved", descriptor, bytes=size)
+        finally:
+            os.close(descriptor)
 
-    def _restore(self, message: protocol.Message) -> tuple[str, dict[str, Any]]:
+    def _restore(self, message: protocol.Message, descriptors: list[int]) -> None:
+        state = unpack(descriptors[0], message["bytes"])
         if self._algorithm is not None:
-            self._algorithm.restore(MappingProxyType(message["state"]))
-        return "restored", {}
+            frozen = MappingProxyType(state) if isinstance(state, dict) else state
+            self._algorithm.restore(frozen)
+        self._send("restored")
 
     def _frame(self, message: protocol.Message, descriptors: list[int]) -> None:
         self._stage = "frame"
@@ -263,6 +283,13 @@ class Worker:
             self._fail(None, "stop")
             return
         self._send("stopped")
+
+
+def _report(sock: socket.socket, process_id: int, source: Source) -> None:
+    """Send a module's text to the IOC, from whatever thread imports it."""
+    if os.getpid() == process_id:  # a forked child has no socket
+        with contextlib.suppress(OSError):  # an IOC that has gone
+            socketpair.send(sock, (), "code", name=source.name, **source.to_plain())
 
 
 def _words(error: BaseException | None) -> str:
