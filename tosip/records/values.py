@@ -42,7 +42,7 @@ class Readback:
         self.field = field
         self.shown = initial
         options = {
-            "DESC": field.doc,
+            "DESC": field.short_doc,
             "ASG": READBACKS,
             "initial_value": _to_record(field, initial),
         }
@@ -61,7 +61,7 @@ class Figure:
         self.name = checked(name)
         self.field = field
         options: dict[str, Any] = {
-            "DESC": field.doc,
+            "DESC": field.short_doc,
             "PINI": "NO",  # or it would be processed at the start, and valid
             "TSE": -2,  # EPICS: the device gives the time
             "DISP": 0,  # or operators could not change the alarm limits
@@ -118,7 +118,7 @@ class Demand:
         self._shown: Any = _NOTHING
         self._writing = False
         options: dict[str, Any] = {
-            "DESC": field.doc,
+            "DESC": field.short_doc,
             "ASG": group,
             "always_update": True,
             "on_update": self._updated,
