@@ -45,16 +45,19 @@ class Circumstances:
 
 
 class AlgorithmFault(WorkerError):
-    """The user's code raised; `traceback` is what Python says about it.
+    """The user's code raised; the text is one line: the cause and its place.
 
-    `circumstances` are known if a frame failed.
+    `error` is the exception's type and text, `traceback` the worker's whole report, which begins
+    with the cause. `circumstances` are known if a frame failed.
     """
 
     circumstances: Circumstances | None = None
 
     def __init__(self, stage: str, error: str, traceback: str) -> None:
-        super().__init__(error)
+        cause = traceback.partition("\n")[0]
+        super().__init__(cause if cause.startswith(error.partition("\n")[0]) else error)
         self.stage = stage
+        self.error = error
         self.traceback = traceback
 
 

@@ -330,7 +330,7 @@ class WorkerProcess:
 
     def _heard_stop(self, message: protocol.Message) -> bool:
         if message.type == "failed" and message["stage"] == "stop":
-            text = message["traceback"][-LONGEST_WORDS:]
+            text = message["traceback"][:LONGEST_WORDS]
             log.warning("%s: stop: %s", self.program.name, text)
             return True
         return message.type == "stopped"
@@ -426,7 +426,7 @@ def _check_type(message: protocol.Message, type_: str, sequence: int | None) -> 
         raise AlgorithmFault(
             message["stage"][:40],
             message["error"][:LONGEST_WORDS],
-            message["traceback"][-LONGEST_WORDS:],
+            message["traceback"][:LONGEST_WORDS],
         )
 
 

@@ -32,9 +32,17 @@ class Source(Loader):
 
     @classmethod
     def read(cls, file: str, package: bool) -> Source:
-        """Read a file; SyntaxError or UnicodeDecodeError if it is no text."""
+        """Read a file; SyntaxError if it is no text."""
         with open(file, "rb") as opened:
-            return cls(file, package, importlib.util.decode_source(opened.read()))
+            data = opened.read()
+        try:
+            return cls(file, package, importlib.util.decode_source(data))
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            raise SyntaxError(f"expected text, got {error}", (file, line, None, None)) from None
+        except SyntaxError as error:  # an encoding that is none
+            error.filename, error.lineno = file, error.lineno or 1
+            raise
 
     def spec(self, name: str) -> ModuleSpec | None:
         """Say how the module `name` is made of this text."""
@@ -47,7 +55,13 @@ class Source(Loader):
         """Run the text."""
         lines = self.text.splitlines(keepends=True)
         linecache.cache[self.file] = (len(self.text), None, lines, self.file)  # for tracebacks
-        code = compile(self.text, self.file, "exec", dont_inherit=True)
+        try:
+            code = compile(self.text, self.file, "exec", dont_inherit=True)
+        except (SyntaxError, ValueError) as error:  # ValueError: of a NUL, in older Pythons
+            if isinstance(error, SyntaxError) and error.filename:
+                raise
+            line = self.text.partition("\0")[0].count("\n") + 1
+            raise SyntaxError(str(error), (self.file, line, None, None)) from None
         exec(code, module.__dict__)  # noqa: S102 (running the user's code is what workers do)
 
     def get_source(self, _name: str) -> str:
@@ -105,6 +119,10 @@ class OwnModules(MetaPathFinder):
             name: {"file": source.file, "package": source.package, "text": source.text}
             for name, source in self._loaded.items()
         }
+
+    def files(self) -> set[str]:
+        """Return the files of what was imported."""
+        return {source.file for source in self._loaded.values()}
 
     def digest(self) -> str:
         """Return the SHA-256 of all texts by module, its first 12 hexadecimal digits."""
