@@ -36,8 +36,11 @@ def test_check_of_one_of_several_classes(tmp_path):
 
 BROKEN = {
     "syntax": (ALGORITHM + "\ndef broken(:\n", "bright.py: import: SyntaxError: "),
-    "import": ("import nothing_such\n" + ALGORITHM, "No module named 'nothing_such' (File "),
-    "multi-line": ("raise ValueError('one\\ntwo')", "bright.py: import: ValueError: one (File "),
+    "import": ("import nothing_such\n" + ALGORITHM, "No module named 'nothing_such' in "),
+    "multi-line": (
+        "raise ValueError('one\\ntwo')",
+        "bright.py: import: ValueError: one (bright.py:1)",
+    ),
     "no class": ("x = 1", "bright.py: expected one Algorithm, or bright.py:CLASS, got none"),
     "declaration": (
         ALGORITHM.replace('"Level"', '""'),
@@ -67,7 +70,7 @@ def test_missing_file_and_interpreter_are_told(tmp_path):
     assert refused(tosip(tmp_path, "check", "no.py")) == "no.py: expected a file, got none"
     algorithm(tmp_path)
     line = refused(tosip(tmp_path, "check", "bright.py", "--python", "no/python"))
-    assert line == "no/python: expected a file, got none"
+    assert line == "--python: expected a file, got none at no/python"
     line = refused(tosip(tmp_path, "check", "bright.py", "--python", "bright.py"))
     assert line == f"{tmp_path}/bright.py: could not start: Permission denied"
 

@@ -1,5 +1,6 @@
 """Naming an algorithm on the command line: `FILE.py` or `FILE.py:CLASS`, and an interpreter."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,33 +12,36 @@ from tosip.pipeline.jobs import AlgorithmFault, Program
 from tosip.pipeline.parameters import ParameterError, Parameters
 from tosip.pipeline.pool import Pool
 from tosip.pipeline.process import WorkerProcess
+from tosip.texts import is_utf8
 
 
 def program(text: str, interpreter: Path | None) -> Program:
     """Turn `FILE.py[:CLASS]` into what a worker runs; ConfigurationError if there is no file."""
-    name, _, class_name = text.partition(":")
-    file = Path(name)
-    python = interpreter or Path(sys.executable)
-    for path in (file, python):
-        if not path.is_file():
-            raise ConfigurationError(f"{path}: expected a file, got none")
+    # A file's own name may have a colon.
+    name, _, class_name = (text, "", "") if os.path.isfile(text) else text.partition(":")
+    file, python = Path(name), interpreter or Path(sys.executable)
+    expect_file(file)
+    if not os.path.isfile(python):
+        raise ConfigurationError(f"--python: expected a file, got none at {python}")
+    if not is_utf8(file.resolve()):  # as messages to workers are
+        raise ConfigurationError(f"{file}: expected a path in UTF-8, got {file.resolve()}")
     # Not resolved: the Python of an environment is a link, and knows it by its own name.
     return Program(file.stem, file.resolve(), class_name or None, python.absolute())
 
 
+def expect_file(path: Path) -> None:
+    """Raise ConfigurationError if there is no file; `os.path` takes names of any length."""
+    if not os.path.isfile(path):
+        raise ConfigurationError(f"{path}: expected a file, got none")
+
+
 def fault_of(program: Program, error: Exception) -> ConfigurationError:
     """Say in a user's words why a worker did not start."""
-    if isinstance(error, AlgorithmFault) and str(error).startswith("DeclarationError: "):
-        return ConfigurationError(str(error).removeprefix("DeclarationError: "))
+    if isinstance(error, AlgorithmFault) and error.error.startswith("DeclarationError: "):
+        return ConfigurationError(error.error.removeprefix("DeclarationError: "))
     if isinstance(error, AlgorithmFault):
-        first = str(error).split("\n", 1)[0]
-        return ConfigurationError(f"{program.file.name}: {error.stage}: {first}{_place(error)}")
+        return ConfigurationError(f"{program.file.name}: {error.stage}: {error}")
     return ConfigurationError(f"{program.interpreter}: {error}")
-
-
-def _place(fault: AlgorithmFault) -> str:
-    places = [line.strip() for line in fault.traceback.splitlines() if line.startswith("  File ")]
-    return f" ({places[-1]})" if places else ""
 
 
 async def read_description(program: Program) -> Description:

@@ -1,19 +1,19 @@
 """The NEOSTED IOC: `python -m tosip.iocs.neosted --help`.
 
-Prints `TOSIP ready: ...` when it serves and runs until SIGTERM or SIGINT.
+Prints `TOSIP ready: ...` when it serves and runs until SIGTERM, SIGINT or SIGHUP.
 """
 
 import argparse
 import asyncio
 import logging
 import re
-import signal
 import sys
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tosip import signals, streams
 from tosip.arguments import Parser
 from tosip.drivers.panel import DRIVER_ITEMS
 from tosip.errors import ConfigurationError, TosipError
@@ -31,7 +31,7 @@ from tosip.iocs.system import (
     simulated_cameras,
 )
 from tosip.iocs.view import shown
-from tosip.logs import log_file
+from tosip.logs import BRIEF, log_file
 
 if TYPE_CHECKING:
     from tosip.records.ioc import Ioc
@@ -42,6 +42,7 @@ log = logging.getLogger("tosip")
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the IOC and return the exit status: 0 after a clean stop, 2 for a user's mistake."""
+    streams.prepare()
     options = _parser().parse_args(arguments)
     try:
         config = _configured(options)
@@ -49,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         _start_log(options.var)
         status = asyncio.run(_run(config, options))
     except TosipError as error:
-        sys.stderr.write(f"tosip: {error}\n")
+        streams.complain(f"tosip: {error}")
         status = 2
     except Exception:
         log.exception("a fault of TOSIP")
@@ -124,6 +125,7 @@ def _start_log(var: Path) -> None:
     file = log_file(_log_folder(var) / "tosip.log")
     terminal = logging.StreamHandler()
     terminal.setLevel(logging.WARNING)
+    terminal.setFormatter(BRIEF)
     logging.basicConfig(level=logging.INFO, handlers=[file, terminal], force=True)
     # Two lines for each connection, also of strangers, who could rotate everything else away.
     logging.getLogger("aioftp").setLevel(logging.WARNING)
@@ -132,8 +134,7 @@ def _start_log(var: Path) -> None:
 async def _run(config: NeostedConfig, options: argparse.Namespace) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    signals.on_stop(lambda _: stop.set())
     # Before there are threads: the environment must not change while one of them reads it.
     network.stay_on_loopback()
     # Side by side with the start of everything else, which mostly waits for other processes.
@@ -155,11 +156,10 @@ async def _run(config: NeostedConfig, options: argparse.Namespace) -> int:
         if options.pvlist:
             _list_pvs(options.pvlist, [*ioc.names(), *images.pv_names])
         await stack.enter_async_context(beside(ioc.follow(system.pool.figures)))
-        sys.stdout.write(
+        streams.say(
             f"TOSIP ready: prefix {config.prefix} "
-            f"gateway {config.gateway.hosts[0]}:{system.gateway.port}\n"
+            f"gateway {config.gateway.hosts[0]}:{system.gateway.port}"
         )
-        sys.stdout.flush()
         system.serving()
         if options.simulate:
             await stack.enter_async_context(simulated_cameras(system))

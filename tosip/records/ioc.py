@@ -204,5 +204,6 @@ class Ioc:
 
 def leave(status: int) -> None:
     """End the process, even while a shell's thread holds standard input; does not return."""
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
     softioc.safeEpicsExit(status)
