@@ -51,9 +51,10 @@ def flushed(command: Callable[[], int], name: str) -> int:
     141 if the reader has gone (`| head`), 1 if standard output fails otherwise.
     """
     try:
-        status = command()
-        sys.stdout.flush()
-        return status
+        try:
+            return command()
+        finally:
+            sys.stdout.flush()
     except BrokenPipeError:
         status = BROKEN_PIPE
     except OSError as error:

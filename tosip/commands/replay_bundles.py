@@ -5,6 +5,7 @@ same pixels, attributes, parameters, ids and time-out. No EPICS is loaded.
 """
 
 import asyncio
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,7 +61,7 @@ def split_bundles(first: str, others: Sequence[Path]) -> tuple[str | None, list[
         return first, []
     for path in others:
         if not bundles.is_bundle(path):
-            got = "a file" if path.is_file() else "none"
+            got = "a file" if os.path.isfile(path) else "none"
             raise ConfigurationError(f"{path}: expected a bundle as the others are, got {got}")
     return (None, [Path(first), *others]) if alone else (first, list(others))
 

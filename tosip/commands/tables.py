@@ -18,12 +18,20 @@ from tosip.texts import printable
 WIDTH_OF_A_FILE = 1000
 
 
+class _Console(Console):
+    """rich's console, whose reader may go: what that means is for the command to say."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise instead of ending the program."""
+        raise BrokenPipeError
+
+
 def console(file: TextIO | None = None) -> Console:
     """Return standard output: as wide as the terminal, wide enough for all if it is none."""
     file = file or sys.stdout
     # What stands in brackets or colons is an algorithm's text, not rich's markup.
     width = None if file.isatty() else WIDTH_OF_A_FILE
-    return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
+    return _Console(file=file, width=width, highlight=False, markup=False, emoji=False)
 
 
 def results(description: Description, rows: Sequence[Row], attributes: Sequence[str]) -> Table:
