@@ -8,10 +8,11 @@ from typing import Any
 
 from tosip.description import Description, Field, Kind
 from tosip.errors import ConfigurationError, ProtocolError, WorkerError
-from tosip.pipeline.jobs import AlgorithmFault, Program
-from tosip.pipeline.parameters import ParameterError, Parameters
+from tosip.pipeline.jobs import Program
+from tosip.pipeline.parameters import Parameters
 from tosip.pipeline.pool import Pool
 from tosip.pipeline.process import WorkerProcess
+from tosip.pipeline.start_faults import start_fault
 from tosip.texts import is_utf8
 
 
@@ -37,11 +38,7 @@ def expect_file(path: Path) -> None:
 
 def fault_of(program: Program, error: Exception) -> ConfigurationError:
     """Say in a user's words why a worker did not start."""
-    if isinstance(error, AlgorithmFault) and error.error.startswith("DeclarationError: "):
-        return ConfigurationError(error.error.removeprefix("DeclarationError: "))
-    if isinstance(error, AlgorithmFault):
-        return ConfigurationError(f"{program.file.name}: {error.stage}: {error}")
-    return ConfigurationError(f"{program.interpreter}: {error}")
+    return start_fault(program, error, interpreter="--python")
 
 
 async def read_description(program: Program) -> Description:
@@ -67,36 +64,44 @@ def apply_settings(
         if not equals:
             raise ConfigurationError(f"--set: expected name=value, got {setting}")
         try:
-            parameters.set(name, parse_value(description.input(name), text))
+            field = description.input(name)
+            parameters.set(name, field.within_limits(parse_value(field, text)))
         except KeyError as error:
             raise ConfigurationError(f"--set: {error.args[0]}") from None
-        except (ParameterError, ValueError) as error:
-            raise ConfigurationError(f"--set {setting}: {error}") from None
+        except ValueError as error:
+            raise ConfigurationError(f"--set {name}: {error}") from None
 
 
 def parse_value(field: Field, text: str) -> Any:
     """Turn the text of `--set name=text` into a plain value; ValueError if it is none."""
     if field.kind is Kind.INT:
-        return _number(int, text)
+        return _int(text)
     if field.kind is Kind.FLOAT:
-        return _number(float, text)
+        return _float(text)
     if field.kind in (Kind.BOOL, Kind.COMMAND):
         return _bool(text)
     if field.kind is Kind.ARRAY:
-        number = int if "int" in field.dtype else float
-        return [_number(number, part) for part in text.split(",") if part]
+        number = _int if "int" in field.dtype else _float
+        return [number(part) for part in text.split(",") if part]
     return text
 
 
-def _number(kind: type[int] | type[float], text: str) -> int | float:
+def _int(text: str) -> int:
     try:
-        return int(text, 0) if kind is int else float(text)
+        return int(text, 0)
     except ValueError:
-        raise ValueError(f"expected {kind.__name__}, got {text}") from None
+        raise ValueError(f"expected a whole number, got {text!r}") from None
+
+
+def _float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"expected a number, got {text!r}") from None
 
 
 def _bool(text: str) -> bool:
     values = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
     if text.lower() not in values:
-        raise ValueError(f"expected yes or no, got {text}")
+        raise ValueError(f"expected yes or no, got {text!r}")
     return values[text.lower()]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tosip import signals, streams
 from tosip.arguments import Parser
+from tosip.configuration import placed
 from tosip.errors import ConfigurationError, TosipError
 from tosip.gateway.config import load_config
 from tosip.gateway.gateway import Gateway
@@ -21,6 +22,16 @@ from tosip.gateway.settings import GatewaySettings
 from tosip.logs import FORMAT, log_file
 
 logger = logging.getLogger("tosip.gateway")
+
+# Where a user finds in the file what a part of the gateway complains about.
+PLACES = {
+    "Tls.": "listen.tls.",
+    "tls.": "listen.tls.",
+    "Spool.folder": "spool.folder",
+    "Spool.journal": "spool.folder",
+    "ArchiveSettings.": "archive.",
+    "listen: ": "listen.hosts or listen.port: ",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.umask(0o027)
     try:
         _start_log(options.log, verbose=options.verbose)
-        return asyncio.run(_run(load_config(options.config).settings()))
+        config = load_config(options.config)
+        with placed(PLACES, options.config):
+            return asyncio.run(_run(config.settings()))
     except TosipError as error:
         streams.complain(f"gateway: {error}")
         return 2

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from tosip import signals, streams
 from tosip.arguments import Parser
+from tosip.configuration import placed
 from tosip.drivers.panel import DRIVER_ITEMS
 from tosip.errors import ConfigurationError, TosipError
 from tosip.gateway.panel import gateway_items
@@ -38,6 +39,18 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger("tosip")
+
+# Where a user finds in the file what a part of the system complains about.
+PLACES = {
+    "Tls.": "gateway.tls.",
+    "tls.": "gateway.tls.",
+    "camera.": "gateway.camera.",
+    "Spool.folder": "--var",
+    "Spool.journal": "--var",
+    "ArchiveSettings.": "archive.",
+    "listen: ": "gateway.hosts or gateway.port: ",
+    "tosip.gateway.archive: ": "archive: ",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -140,17 +153,19 @@ async def _run(config: NeostedConfig, options: argparse.Namespace) -> int:
     # Side by side with the start of everything else, which mostly waits for other processes.
     loading = asyncio.create_task(asyncio.to_thread(_load_epics))
     async with AsyncExitStack() as stack:
-        system = await stack.enter_async_context(
-            running(config, options.var, simulate=options.simulate)
-        )
+        with placed(PLACES, options.config):
+            system = await stack.enter_async_context(
+                running(config, options.var, simulate=options.simulate)
+            )
+            await system.gateway.start()
         if options.screens:
             _write_screens(system, options.screens)
-        await system.gateway.start()
         await loading
         images = _images(system, options.image_port)
         starting = asyncio.create_task(images.start())
         stack.push_async_callback(images.stop)
-        ioc = await _serve(system, options)
+        with placed({config.prefix: f"{_place_of_prefix(options)}: {config.prefix}"}):
+            ioc = await _serve(system, options)
         stack.callback(ioc.stop)
         await starting
         if options.pvlist:
@@ -170,6 +185,10 @@ async def _run(config: NeostedConfig, options: argparse.Namespace) -> int:
             with shown(system):
                 await stop.wait()
     return 0
+
+
+def _place_of_prefix(options: argparse.Namespace) -> str:
+    return "--prefix" if options.prefix is not None else f"{options.config}: prefix"
 
 
 def _load_epics() -> None:

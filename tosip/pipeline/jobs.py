@@ -65,11 +65,13 @@ class WorkerDied(WorkerError):
     """The process ended, or had to be ended, before it answered; the text says how, in words.
 
     `circumstances` are known if it was looking at a frame. `from_outside` says that somebody else
-    has killed it: its frame need not be the cause.
+    has killed it: its frame need not be the cause. `loading` says that the interpreter and its
+    NumPy were good, and the algorithm's file was being loaded.
     """
 
     circumstances: Circumstances | None = None
     from_outside = False
+    loading = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -129,7 +129,7 @@ class WorkerProcess:
                 self.description = Description.from_plain(ready["description"])
         except TimeoutError:
             await self._child.kill(f"not ready in {self.program.start_timeout:g} s")
-            raise WorkerDied(self.exit_words) from None
+            raise self._did_not_start(self.exit_words) from None
         except (ProtocolError, AlgorithmFault) as error:
             await self._child.kill(str(error))
             raise
@@ -138,12 +138,17 @@ class WorkerProcess:
             raise WorkerDied(self.exit_words) from error
         except WorkerDied as error:
             said = f": {self.output.last_lines[-1]}" if self.output.last_lines else ""
-            raise WorkerDied(f"{error}{said}") from None
+            raise self._did_not_start(f"{error}{said}") from None
         self.code_hash = ready["code_hash"][:64]
         self.code = ready["code"]
         channel.listen(self._hear, self._fault)
         self._pool.watch(self._forget)
         return self.description
+
+    def _did_not_start(self, words: str) -> WorkerDied:
+        died = WorkerDied(words)
+        died.loading = bool(self.python)
+        return died
 
     async def _expected(self, channel: Channel, type_: str) -> protocol.Message:
         message, descriptors = await channel.message()
