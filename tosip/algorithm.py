@@ -19,8 +19,9 @@ implements one method::
             return Figures(bright=np.count_nonzero(image > params.threshold))
 
 The annotation gives the type: int, float, bool, str, an `enum.Enum`, or `NDArray[np.float64]` (and
-other numbers) for a 1-D array. The first argument is the documentation: its first line (at most 40
-bytes) stands in the record's DESC field, the rest in the screen's tooltip.
+other numbers) for a 1-D array. The first argument is the documentation: its first line stands in
+the record's DESC field (shortened at a word if it has more than 40 bytes), all of it in the
+screen's tooltip.
 
 This module runs in the user's own interpreter: the standard library and NumPy only, Python 3.9.
 """

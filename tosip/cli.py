@@ -1,38 +1,51 @@
 """The `tosip` command. What a user did wrong is one line on stderr and exit status 2."""
 
 import argparse
-import asyncio
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
 
-from tosip import __version__
+from tosip import __version__, signals, streams
 from tosip.arguments import Parser
 from tosip.commands import gateway, new, tables
-from tosip.commands.algorithm_file import program, read_description
-from tosip.commands.replay import TABLE_FORMATS, replay, write_table
+from tosip.commands.algorithm_file import expect_file, program, read_description
+from tosip.commands.files import check_writable
+from tosip.commands.replay import TABLE_FORMATS, Row, replay, write_table
 from tosip.commands.replay_bundles import replay_bundles, split_bundles, verdict_text, verdicts
+from tosip.description import Description
 from tosip.drivers.fits_options import checked_hdu
 from tosip.errors import ConfigurationError, TosipError
 from tosip.iocs.config import NeostedConfig
+from tosip.logs import BRIEF
 
 Command = Callable[[argparse.Namespace], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
+    streams.prepare()
+    terminal = logging.StreamHandler()
+    terminal.setFormatter(BRIEF)
+    # What is wrong with an image stands in the table.
+    logging.basicConfig(level=logging.ERROR, handlers=[terminal])
+    return streams.flushed(lambda: _run(arguments), "tosip")
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     command: Command = options.command
-    logging.basicConfig(level=logging.ERROR)  # what is wrong with an image stands in the table
     try:
         return command(options)
     except TosipError as error:
-        sys.stderr.write(f"tosip: {error}\n")
+        streams.complain(f"tosip: {error}")
         return 2
+    except signals.Stopped as stopped:
+        return stopped.status
     except KeyboardInterrupt:
         return 130
 
@@ -107,9 +120,8 @@ def _replay(options: argparse.Namespace) -> int:
         raise ConfigurationError(f"--jobs: expected at least 1, got {options.jobs}")
     if options.timeout is not None and options.timeout <= 0:
         raise ConfigurationError(f"--timeout: expected more than 0 s, got {options.timeout:g}")
-    if options.output and options.output.suffix not in TABLE_FORMATS:
-        endings = " or ".join(TABLE_FORMATS)
-        raise ConfigurationError(f"--output: expected {endings}, got {options.output}")
+    if options.output:
+        _check_output(options.output)
     try:
         hdu = checked_hdu(options.hdu)
     except ValueError as error:
@@ -122,13 +134,9 @@ def _replay(options: argparse.Namespace) -> int:
     if not options.images:
         raise ConfigurationError(f"{options.algorithm}: expected an image behind it, got none")
     for image in options.images:
-        if not image.is_file():
-            raise ConfigurationError(f"{image}: expected a file, got none")
-    with Progress(
-        console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
-    ) as progress:
-        task = progress.add_task("replay", total=len(options.images))
-        description, rows = asyncio.run(
+        expect_file(image)
+    with _progress(len(options.images)) as advance:
+        (description, rows), stopped = signals.run(
             replay(
                 program(options.algorithm, options.python),
                 options.images,
@@ -136,16 +144,48 @@ def _replay(options: argparse.Namespace) -> int:
                 jobs=options.jobs,
                 timeout=60.0 if options.timeout is None else options.timeout,
                 hdu=hdu,
-                advance=lambda: progress.advance(task),
+                advance=advance,
             )
         )
+    # The file first: standard output may be broken, or closed with its terminal.
+    written = not options.output or _wrote(options, description, rows)
     tables.console().print(tables.results(description, rows, options.attribute))
-    if options.output:
-        try:
-            write_table(options.output, description, rows, options.attribute)
-        except OSError as error:
-            raise ConfigurationError(f"--output: {options.output}: {error.strerror}") from None
-    return 1 if any(row.status == "error" for row in rows) else 0
+    failed = not written or any(row.status == "error" for row in rows)
+    return stopped or int(failed)
+
+
+@contextmanager
+def _progress(images: int) -> Iterator[Callable[[], None]]:
+    """Show on a terminal how many images are done: call what is given after each."""
+    progress = Progress(
+        console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
+    )
+    task = progress.add_task("replay", total=images)
+    progress.start()
+    try:
+        yield lambda: progress.advance(task)
+    finally:
+        with suppress(OSError):  # the terminal may have been closed
+            progress.stop()
+
+
+def _check_output(path: Path) -> None:
+    if path.suffix not in TABLE_FORMATS:
+        endings = " or ".join(TABLE_FORMATS)
+        raise ConfigurationError(f"--output: expected {endings}, got {path}")
+    try:
+        check_writable(path)
+    except OSError as error:
+        raise ConfigurationError(f"--output: {path}: {error.strerror}") from None
+
+
+def _wrote(options: argparse.Namespace, description: Description, rows: Sequence[Row]) -> bool:
+    try:
+        write_table(options.output, description, rows, options.attribute)
+    except OSError as error:
+        streams.complain(f"tosip: --output: {options.output}: {error.strerror}")
+        return False
+    return True
 
 
 def _replay_bundles(
@@ -159,7 +199,7 @@ def _replay_bundles(
     ):
         if given:
             raise ConfigurationError(f"{option}: expected images, got bundles")
-    found = asyncio.run(
+    found, stopped = signals.run(
         replay_bundles(
             bundles,
             algorithm=algorithm,
@@ -173,11 +213,11 @@ def _replay_bundles(
     console.print(verdicts(found))
     for verdict in found:
         console.print(verdict_text(verdict))
-    return 1 if any(verdict.fails for verdict in found) else 0
+    return stopped or int(any(verdict.fails for verdict in found))
 
 
 def _check(options: argparse.Namespace) -> int:
-    description = asyncio.run(read_description(program(options.algorithm, options.python)))
+    description, _ = signals.run(read_description(program(options.algorithm, options.python)))
     tables.console().print(tables.declaration(description))
     return 0
 
@@ -195,7 +235,7 @@ def _screens(options: argparse.Namespace) -> int:
     try:
         options.output.mkdir(parents=True, exist_ok=True)
         focus, field, environment = (
-            asyncio.run(read_description(program(str(section.file), None)))
+            signals.run(read_description(program(str(section.file), None)))[0]
             for section in (config.focus, config.field, config.environment)
         )
         for path in write_neosted_screens(options.output, config, focus, field, environment):

@@ -22,6 +22,9 @@ import numpy as np
 
 from tosip import names
 from tosip.errors import ProtocolError
+from tosip.texts import shortened
+
+LONGEST_DESC = 40  # bytes; EPICS
 
 
 class Kind(str, enum.Enum):
@@ -97,6 +100,11 @@ class Field:
     length: int = 0
     dtype: str = ""
     bits: int = 32
+
+    @property
+    def short_doc(self) -> str:
+        """The documentation's first line as a record's DESC takes it."""
+        return shortened(self.doc, LONGEST_DESC)
 
     def plain(self, value: Any) -> Any:
         """Check `value` and return it as a plain value; ValueError tells what was expected.

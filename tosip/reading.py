@@ -27,7 +27,6 @@ from tosip.description import (
 )
 from tosip.errors import DeclarationError
 
-LONGEST_DOC = 40  # EPICS: DESC
 LONGEST_UNITS = 15  # EPICS: EGU
 LONGEST_LABEL = 25  # EPICS: ZRST ... FFST
 MOST_CHOICES = 16  # EPICS: mbbi
@@ -127,11 +126,6 @@ def _documentation(owner: str, text: str | None, faults: list[str]) -> tuple[str
     if not lines[0]:
         given = "none" if text is None or isinstance(text, str) else repr(text)
         faults.append(f"{owner}: expected documentation, got {given}")
-    elif len(lines[0].encode()) > LONGEST_DOC:
-        faults.append(
-            f"{owner}: expected a first line of documentation of at most {LONGEST_DOC} bytes, "
-            f"got {len(lines[0].encode())}"
-        )
     return lines[0], lines[1].strip() if len(lines) > 1 else ""
 
 

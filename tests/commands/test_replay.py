@@ -81,12 +81,12 @@ def test_settings_reach_the_algorithm(folder):
     [
         ("threshold", "--set: expected name=value, got threshold"),
         ("treshold=1", "--set: Bright: expected an input of threshold, count, fast"),
-        ("threshold=x", "--set threshold=x: expected float, got x"),
-        ("threshold=101", "--set threshold=101: REPLAY0.threshold: expected at least 0"),
-        ("threshold=nan", "expected a finite number, got nan"),
-        ("count=1.5", "--set count=1.5: expected int, got 1.5"),
-        ("fast=maybe", "--set fast=maybe: expected yes or no, got maybe"),
-        ("weights=1,2,3,4", "expected a 1-D array of at most 3 numbers"),
+        ("threshold=x", "--set threshold: expected a number, got 'x'"),
+        ("threshold=101", "--set threshold: expected at least 0"),
+        ("threshold=nan", "--set threshold: expected a finite number, got nan"),
+        ("count=1.5", "--set count: expected a whole number, got '1.5'"),
+        ("fast=maybe", "--set fast: expected yes or no, got 'maybe'"),
+        ("weights=1,2,3,4", "--set weights: expected a 1-D array of at most 3 numbers"),
     ],
 )
 def test_wrong_setting_is_told_in_one_line(folder, setting, words):

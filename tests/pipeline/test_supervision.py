@@ -17,6 +17,7 @@ from tests.pipeline.rig import SOURCE, alive, descriptors, frame, plugin_rig, pr
 from tosip.errors import ConfigurationError
 from tosip.pipeline import supervisor
 from tosip.pipeline.states import WorkerState
+from tosip.signals import FROM_TERMINAL
 
 DEATHS = [
     ("ctypes.string_at(0)", "killed by SIGSEGV"),
@@ -40,6 +41,17 @@ def test_death_while_busy_fails_the_frame_and_the_next_goes_to_a_new_worker(tmp_
             assert rig.plugin.workers.restarts == 1
             assert rig.plugin.workers.pid not in (0, first)
             assert not alive(first)
+
+    run(work())
+
+
+def test_a_worker_leaves_the_terminals_signals_to_the_ioc(tmp_path):
+    async def work():
+        async with plugin_rig(probe(tmp_path)) as rig:
+            for number in FROM_TERMINAL:
+                os.kill(rig.plugin.workers.pid, number)
+            assert not (await rig.process()).failed
+            assert rig.plugin.workers.restarts == 0
 
     run(work())
 

@@ -1,6 +1,7 @@
 """What a worker makes of the things that an algorithm's author writes."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -64,13 +65,16 @@ def test_rubbish_fails_its_frame_by_name_and_the_same_worker_goes_on(tmp_path):
     run(work())
 
 
-def test_exception_gives_the_traceback_with_the_line(tmp_path):
+def test_exception_gives_its_cause_first_and_then_the_traceback_without_tosip(tmp_path):
     async def work():
         async with plugin_rig(probe(tmp_path)) as rig:
             outcome = await rig.process("raise KeyError('FOCUSPOS')")
-            assert outcome.message.startswith("Traceback (most recent call last):")
-            assert 'probe.py", line' in outcome.message
-            assert outcome.message.rstrip().endswith("KeyError: 'FOCUSPOS'")
+            cause, trace, *lines = outcome.message.splitlines()
+            assert re.fullmatch(r"KeyError: 'FOCUSPOS' \(probe\.py:\d+\)", cause)
+            assert trace == "Traceback (most recent call last):"
+            assert 'probe.py", line' in lines[0]
+            assert lines[-1] == "KeyError: 'FOCUSPOS'"
+            assert "tosip/pipeline" not in outcome.message
 
     run(work())
 

@@ -11,7 +11,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from tosip.configuration import FilePath, Section, expect_file, expect_secret, read_password
+from tosip.configuration import (
+    FilePath,
+    Section,
+    expect_file,
+    expect_secret,
+    placed,
+    read_password,
+)
 from tosip.gateway.settings import (
     ArchiveSettings,
     CameraSettings,
@@ -80,7 +87,8 @@ class UsersConfig(Section):
 def load_users(key: str, file: Path) -> Users:
     """Read the file of users that `key` names; ConfigurationError tells what is wrong with it."""
     expect_secret(key, file)
-    return Users.load(file)
+    with placed({"Users.load: ": f"{key}: ", "": f"{key}: "}):
+        return Users.load(file)
 
 
 class LimitsConfig(Section):

@@ -20,7 +20,8 @@ STOP_TIMEOUT = 5.0  # s
 class Child:
     """One helper process."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
+        self._name = name
         self._process = process
         self._drain: asyncio.Task[None] | None = None
 
@@ -39,13 +40,15 @@ class Child:
         if process.stdin:
             process.stdin.write(json.dumps(settings).encode() + b"\n")
             await process.stdin.drain()
-        return cls(process)
+        return cls(arguments[0], process)
 
     async def line(self) -> str:
         """Return the next line that it prints; ConfigurationError if it ends instead."""
         line = await self._process.stdout.readline() if self._process.stdout else b""
         if not line:
-            raise ConfigurationError("a helper process ended at its start: see the lines above")
+            raise ConfigurationError(
+                f"{self._name}: expected a process that serves, got its end: see the lines above"
+            )
         return line.decode().strip()
 
     def drain(self) -> None:

@@ -24,6 +24,7 @@ from tosip.drivers.fits_options import Checksum, FitsOptions, checked_hdu
 from tosip.errors import ConfigurationError
 from tosip.iocs.uploads import ArchivingConfig, UploadsConfig
 from tosip.pipeline.limits import NICEST, Limits
+from tosip.pipeline.workers import MOST_WORKERS
 from tosip.reading import alarm_faults
 
 PREFIX = r"[A-Za-z0-9_:\-]*:"  # what EPICS allows in a record name, with a colon at the end
@@ -75,7 +76,7 @@ class PluginConfig(Section):
     interpreter: FilePath = Path(sys.executable)
     queue_size: int = Field(20, ge=1)
     process_timeout: float = Field(10.0, gt=0)
-    threads: int = Field(1, ge=1)
+    threads: int = Field(1, ge=1, le=MOST_WORKERS)
     standby: bool = False
     max_age: float = Field(0.0, ge=0)
     watch: tuple[FilePath, ...] = ()

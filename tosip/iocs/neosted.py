@@ -1,20 +1,21 @@
 """The NEOSTED IOC: `python -m tosip.iocs.neosted --help`.
 
-Prints `TOSIP ready: ...` when it serves and runs until SIGTERM or SIGINT.
+Prints `TOSIP ready: ...` when it serves and runs until SIGTERM, SIGINT or SIGHUP.
 """
 
 import argparse
 import asyncio
 import logging
 import re
-import signal
 import sys
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tosip import signals, streams
 from tosip.arguments import Parser
+from tosip.configuration import placed
 from tosip.drivers.panel import DRIVER_ITEMS
 from tosip.errors import ConfigurationError, TosipError
 from tosip.gateway.panel import gateway_items
@@ -31,7 +32,7 @@ from tosip.iocs.system import (
     simulated_cameras,
 )
 from tosip.iocs.view import shown
-from tosip.logs import log_file
+from tosip.logs import BRIEF, log_file
 
 if TYPE_CHECKING:
     from tosip.records.ioc import Ioc
@@ -39,9 +40,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tosip")
 
+# Where a user finds in the file what a part of the system complains about.
+PLACES = {
+    "Tls.": "gateway.tls.",
+    "tls.": "gateway.tls.",
+    "camera.": "gateway.camera.",
+    "Spool.folder": "--var",
+    "Spool.journal": "--var",
+    "ArchiveSettings.": "archive.",
+    "listen: ": "gateway.hosts or gateway.port: ",
+    "tosip.gateway.archive: ": "archive: ",
+}
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the IOC and return the exit status: 0 after a clean stop, 2 for a user's mistake."""
+    streams.prepare()
     options = _parser().parse_args(arguments)
     try:
         config = _configured(options)
@@ -49,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         _start_log(options.var)
         status = asyncio.run(_run(config, options))
     except TosipError as error:
-        sys.stderr.write(f"tosip: {error}\n")
+        streams.complain(f"tosip: {error}")
         status = 2
     except Exception:
         log.exception("a fault of TOSIP")
@@ -124,6 +138,7 @@ def _start_log(var: Path) -> None:
     file = log_file(_log_folder(var) / "tosip.log")
     terminal = logging.StreamHandler()
     terminal.setLevel(logging.WARNING)
+    terminal.setFormatter(BRIEF)
     logging.basicConfig(level=logging.INFO, handlers=[file, terminal], force=True)
     # Two lines for each connection, also of strangers, who could rotate everything else away.
     logging.getLogger("aioftp").setLevel(logging.WARNING)
@@ -132,34 +147,34 @@ def _start_log(var: Path) -> None:
 async def _run(config: NeostedConfig, options: argparse.Namespace) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    signals.on_stop(lambda _: stop.set())
     # Before there are threads: the environment must not change while one of them reads it.
     network.stay_on_loopback()
     # Side by side with the start of everything else, which mostly waits for other processes.
     loading = asyncio.create_task(asyncio.to_thread(_load_epics))
     async with AsyncExitStack() as stack:
-        system = await stack.enter_async_context(
-            running(config, options.var, simulate=options.simulate)
-        )
+        with placed(PLACES, options.config):
+            system = await stack.enter_async_context(
+                running(config, options.var, simulate=options.simulate)
+            )
+            await system.gateway.start()
         if options.screens:
             _write_screens(system, options.screens)
-        await system.gateway.start()
         await loading
         images = _images(system, options.image_port)
         starting = asyncio.create_task(images.start())
         stack.push_async_callback(images.stop)
-        ioc = await _serve(system, options)
+        with placed({config.prefix: f"{_place_of_prefix(options)}: {config.prefix}"}):
+            ioc = await _serve(system, options)
         stack.callback(ioc.stop)
         await starting
         if options.pvlist:
             _list_pvs(options.pvlist, [*ioc.names(), *images.pv_names])
         await stack.enter_async_context(beside(ioc.follow(system.pool.figures)))
-        sys.stdout.write(
+        streams.say(
             f"TOSIP ready: prefix {config.prefix} "
-            f"gateway {config.gateway.hosts[0]}:{system.gateway.port}\n"
+            f"gateway {config.gateway.hosts[0]}:{system.gateway.port}"
         )
-        sys.stdout.flush()
         system.serving()
         if options.simulate:
             await stack.enter_async_context(simulated_cameras(system))
@@ -170,6 +185,10 @@ async def _run(config: NeostedConfig, options: argparse.Namespace) -> int:
             with shown(system):
                 await stop.wait()
     return 0
+
+
+def _place_of_prefix(options: argparse.Namespace) -> str:
+    return "--prefix" if options.prefix is not None else f"{options.config}: prefix"
 
 
 def _load_epics() -> None:

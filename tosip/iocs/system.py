@@ -14,6 +14,7 @@ from typing import Any
 
 from tosip.bundles.keeper import Keeper
 from tosip.bundles.shelf import Limits as BundleLimits
+from tosip.configuration import expect_file, placed
 from tosip.drivers.driver import FitsDriver
 from tosip.errors import ConfigurationError, ProtocolError, WorkerError
 from tosip.gateway.announcer import OnStored
@@ -21,13 +22,14 @@ from tosip.gateway.gateway import Gateway
 from tosip.gateway.receiving.memory import Received
 from tosip.gateway.spool.stored import StoredFile
 from tosip.iocs.children import Child
-from tosip.iocs.config import CameraConfig, NeostedConfig, PluginConfig
+from tosip.iocs.config import CameraConfig, NeostedConfig, PluginConfig, with_alarms
 from tosip.iocs.uploads import known_users
 from tosip.pipeline.jobs import AlgorithmFault, Program
-from tosip.pipeline.parameters import ParameterError
+from tosip.pipeline.parameters import ParameterError, Parameters
 from tosip.pipeline.plugin import Plugin
 from tosip.pipeline.pool import Pool
 from tosip.pipeline.ports import Ports
+from tosip.pipeline.start_faults import start_fault
 
 ALL_FOCUS = "FOCUS"
 FIELD = "FIELD"
@@ -62,8 +64,13 @@ class System:
 
     def settings_of(self, plugin: Plugin) -> PluginConfig:
         """Return the section of the configuration that `plugin` was made from."""
-        named = {FIELD: self.config.field, ENVIRONMENT: self.config.environment}
-        return named.get(plugin.name, self.config.focus)
+        settings: PluginConfig = getattr(self.config, section_of(plugin.name))
+        return settings
+
+
+def section_of(plugin: str) -> str:
+    """Return the key of the configuration's section that the plugin of this name is made from."""
+    return {FIELD: "field", ENVIRONMENT: "environment"}.get(plugin, "focus")
 
 
 @asynccontextmanager
@@ -152,9 +159,10 @@ def _add_plugin(
     ports: Ports,
     stack: AsyncExitStack,
 ) -> None:
-    for file in (config.file, config.interpreter):
-        if not file.is_file():
-            raise ConfigurationError(f"{name}: expected a file, got {file}")
+    section = section_of(name)
+    expect_file(f"{section}.file", config.file)
+    expect_file(f"{section}.interpreter", config.interpreter)
+    config.limits.limits().check(section)
     program = Program(
         name,
         # A link stays one: it may lead to another version later.
@@ -191,7 +199,7 @@ async def _start_plugins(system: System) -> None:
         if plugin is not first[_kind(plugin)]:
             plugin.start_like(first[_kind(plugin)], system.turns)
     for plugin in system.plugins.values():
-        _set_inputs(plugin, system.settings_of(plugin))
+        _configure(plugin, system.settings_of(plugin))
 
 
 def _kind(plugin: Plugin) -> tuple[Path, str | None, Path]:
@@ -200,21 +208,31 @@ def _kind(plugin: Plugin) -> tuple[Path, str | None, Path]:
 
 
 async def _start(plugin: Plugin, config: PluginConfig) -> None:
+    section = section_of(plugin.name)
     try:
-        await plugin.start()
-    except AlgorithmFault as fault:
-        log.info("%s: %s", plugin.name, fault.traceback)  # the terminal gets one line
-        raise ConfigurationError(f"{config.file}: {fault}") from None
+        with placed({f"{plugin.name}.NumThreads": f"{section}.threads"}):
+            await plugin.start()
     except (WorkerError, ProtocolError) as error:
-        raise ConfigurationError(f"{plugin.name}: {config.interpreter}: {error}") from None
+        if isinstance(error, AlgorithmFault):
+            log.info("%s: %s", plugin.name, error.traceback)  # the terminal gets one line
+        wanted = f"expected class {config.class_name}("
+        key = "class_name" if config.class_name and wanted in str(error) else "file"
+        raise start_fault(
+            plugin.program, error, file=f"{section}.{key}", interpreter=f"{section}.interpreter"
+        ) from None
 
 
-def _set_inputs(plugin: Plugin, config: PluginConfig) -> None:
+def _configure(plugin: Plugin, config: PluginConfig) -> None:
+    """Set the configured inputs; ConfigurationError also for alarms that cannot be."""
+    section = section_of(plugin.name)
     try:
-        for name, value in config.params.items():
-            plugin.params.set(name, value)
+        # Checked under the names that the configuration has for them.
+        Parameters(f"{section}.params", plugin.description).update(config.params)
     except ParameterError as error:
         raise ConfigurationError(str(error)) from None
+    with placed({"": f"{section}."}):
+        with_alarms(plugin.description, config.alarms)
+    plugin.params.update(config.params)
 
 
 def _tell_cameras(system: System) -> None:

@@ -1,21 +1,22 @@
 """What a terminal shows of a running system: a live table, or one line for each exposure."""
 
 import asyncio
-import contextlib
 import math
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
+from tosip import streams
 from tosip.iocs.system import ENVIRONMENT, FIELD, System
 from tosip.pipeline.plugin import Outcome, Plugin
+from tosip.texts import printable
 
 EXPOSURE_TIMEOUT = 20.0  # s after an exposure's first figures, when a camera is missing
 REFRESHES = 2  # per second
@@ -28,10 +29,15 @@ def shown(system: System) -> Iterator[None]:
     console = Console()
     if console.is_terminal:
         # rich draws in a thread of its own: the event loop never waits for a terminal.
-        with Live(
+        live = Live(
             console=console, get_renderable=lambda: _table(system), refresh_per_second=REFRESHES
-        ):
+        )
+        live.start()
+        try:
             yield
+        finally:
+            with suppress(OSError):  # the terminal may have been closed
+                live.stop()
     else:
         lines = ExposureLines(system)
         try:
@@ -61,13 +67,13 @@ def _row(plugin: Plugin) -> list[str]:
         return ["-", "-", "-", "-", state, "-"]
     found = outcome.outputs or {}
     color = _COLORS.get(outcome.status.value, "white")
-    said = str(found.get("outcome", outcome.message.strip().rsplit("\n", 1)[-1][:40]))
+    said = str(found.get("outcome", outcome.message.strip().partition("\n")[0][:40]))
     age = time.time() - outcome.array.timestamp
     return [
         _figure(found, "hfd"),
         _figure(found, "fwhm"),
         str(found.get("stars", "-")),
-        f"[{color}]{said}[/]",
+        f"[{color}]{escape(printable(said))}[/]",
         state,
         f"{age:.0f} s",
     ]
@@ -133,9 +139,6 @@ class ExposureLines:
         taken = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(timestamp))
         good = sum(exposure.values())
         cameras = len(self._system.config.cameras)
-        with contextlib.suppress(BrokenPipeError):
-            sys.stdout.write(
-                f"{taken} cameras {len(exposure)}/{cameras}, good {good}, "
-                f"{_summary(self._system)}\n"
-            )
-            sys.stdout.flush()
+        streams.say(
+            f"{taken} cameras {len(exposure)}/{cameras}, good {good}, {_summary(self._system)}"
+        )

@@ -48,16 +48,19 @@ class Circumstances:
 
 
 class AlgorithmFault(WorkerError):
-    """The user's code raised; `traceback` is what Python says about it.
+    """The user's code raised; the text is one line: the cause and its place.
 
-    `circumstances` are known if a frame failed.
+    `error` is the exception's type and text, `traceback` the worker's whole report, which begins
+    with the cause. `circumstances` are known if a frame failed.
     """
 
     circumstances: Circumstances | None = None
 
     def __init__(self, stage: str, error: str, traceback: str) -> None:
-        super().__init__(error)
+        cause = traceback.partition("\n")[0]
+        super().__init__(cause if cause.startswith(error.partition("\n")[0]) else error)
         self.stage = stage
+        self.error = error
         self.traceback = traceback
 
 
@@ -65,11 +68,13 @@ class WorkerDied(WorkerError):
     """The process ended, or had to be ended, before it answered; the text says how, in words.
 
     `circumstances` are known if it was looking at a frame. `from_outside` says that somebody else
-    has killed it: its frame need not be the cause.
+    has killed it: its frame need not be the cause. `loading` says that the interpreter and its
+    NumPy were good, and the algorithm's file was being loaded.
     """
 
     circumstances: Circumstances | None = None
     from_outside = False
+    loading = False
 
 
 class StateLost(WorkerError):

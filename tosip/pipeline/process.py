@@ -142,7 +142,7 @@ class WorkerProcess:
                 self.description = Description.from_plain(ready["description"])
         except TimeoutError:
             await self._child.kill(f"not ready in {self.program.start_timeout:g} s")
-            raise WorkerDied(self.exit_words) from None
+            raise self._did_not_start(self.exit_words) from None
         except (ProtocolError, AlgorithmFault) as error:
             await self._child.kill(str(error))
             raise
@@ -151,11 +151,16 @@ class WorkerProcess:
             raise WorkerDied(self.exit_words) from error
         except WorkerDied as error:
             said = f": {self.output.last_lines[-1]}" if self.output.last_lines else ""
-            raise WorkerDied(f"{error}{said}") from None
+            raise self._did_not_start(f"{error}{said}") from None
         self.code.loaded(ready["data"])
         channel.listen(self._hear, self._fault)
         self._pool.watch(self._forget)
         return self.description
+
+    def _did_not_start(self, words: str) -> WorkerDied:
+        died = WorkerDied(words)
+        died.loading = bool(self.python)
+        return died
 
     async def _expected(self, channel: Channel, type_: str) -> protocol.Message:
         while True:
@@ -398,7 +403,7 @@ class WorkerProcess:
 
     def _heard_stop(self, message: protocol.Message) -> bool:
         if message.type == "failed" and message["stage"] == "stop":
-            text = message["traceback"][-LONGEST_WORDS:]
+            text = message["traceback"][:LONGEST_WORDS]
             log.warning("%s: stop: %s", self.program.name, text)
             return True
         return message.type == "stopped"
@@ -502,7 +507,7 @@ def _check_type(message: protocol.Message, type_: str, sequence: int | None) -> 
         raise AlgorithmFault(
             message["stage"][:40],
             message["error"][:LONGEST_WORDS],
-            message["traceback"][-LONGEST_WORDS:],
+            message["traceback"][:LONGEST_WORDS],
         )
 
 

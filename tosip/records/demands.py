@@ -45,7 +45,7 @@ class Demand:
         self._shown: Any = _NOTHING
         self._writing = False
         options: dict[str, Any] = {
-            "DESC": field.doc,
+            "DESC": field.short_doc,
             "ASG": group,
             "always_update": True,
             "on_update": self._updated,

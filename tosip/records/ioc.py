@@ -220,5 +220,6 @@ async def _put_in_force(demand: Demand, value: object) -> None:
 
 def leave(status: int) -> None:
     """End the process, even while a shell's thread holds standard input; does not return."""
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
     softioc.safeEpicsExit(status)

@@ -68,7 +68,7 @@ class WriteMessage:
         self._record = builder.longStringIn(
             checked(prefix + WRITE_MESSAGE.readback),
             length=field.length + 1,
-            DESC=field.doc,
+            DESC=field.short_doc,
             ASG=READBACKS,
         )
 

@@ -43,7 +43,7 @@ class Readback:
         self.field = field
         self.shown = initial
         options = {
-            "DESC": field.doc,
+            "DESC": field.short_doc,
             "ASG": READBACKS,
             "initial_value": to_record(field, initial),
         }
@@ -62,7 +62,7 @@ class Figure:
         self.name = checked(name)
         self.field = field
         options: dict[str, Any] = {
-            "DESC": field.doc,
+            "DESC": field.short_doc,
             "PINI": "NO",  # or it would be processed at the start, and valid
             "TSE": -2,  # EPICS: the device gives the time
             "DISP": 0,  # or operators could not change the alarm limits

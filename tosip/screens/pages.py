@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from pvi.device import DeviceRef, enforce_pascal_case
 
-from tosip.description import Description, Kind
+from tosip.description import LONGEST_DESC, Description, Kind
 from tosip.screens.boxes import (
     IMAGE_SIZE,
     Items,
@@ -23,6 +23,7 @@ from tosip.screens.boxes import (
 )
 from tosip.screens.fields import NARROWEST, NUMBERS, PREFIX, lines_of
 from tosip.screens.page import Box, Page, Picture
+from tosip.texts import shortened
 
 INDEX, IMAGE = "index", "image"  # pages that the others open
 
@@ -53,7 +54,8 @@ def algorithm_pages(name: str, description: Description, items: Items) -> list[P
         [*map(plot_of, arrays), image_of("Preview", IMAGE_SIZE)],
     )
     more = [_page(f"{name}_alarms", f"{PREFIX} alarms", [[alarm_box(numbers)]])] if numbers else []
-    main = _page(name, f"{PREFIX} {description.doc.rstrip('.')}", columns)
+    title = shortened(description.doc.rstrip("."), LONGEST_DESC)
+    main = _page(name, f"{PREFIX} {title}", columns)
     return _linked(main, [*more, *_more_pages(name, items)], image=True)
 
 

@@ -37,9 +37,17 @@ class Source(SourceFileLoader):
 
     @classmethod
     def read(cls, name: str, file: str, package: bool) -> Source:
-        """Read a file; SyntaxError or UnicodeDecodeError if it is no text."""
+        """Read a file; SyntaxError if it is no text."""
         with open(file, "rb") as opened:
-            return cls(name, file, package, importlib.util.decode_source(opened.read()))
+            data = opened.read()
+        try:
+            return cls(name, file, package, importlib.util.decode_source(data))
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            raise SyntaxError(f"expected text, got {error}", (file, line, None, None)) from None
+        except SyntaxError as error:  # an encoding that is none
+            error.filename, error.lineno = file, error.lineno or 1
+            raise
 
     def spec(self) -> ModuleSpec | None:
         """Return how the module is made of this text."""
@@ -49,8 +57,14 @@ class Source(SourceFileLoader):
         )
 
     def compiled(self) -> CodeType:
-        """Compile the text; SyntaxError or ValueError if it is no Python."""
-        code: CodeType = compile(self.text, self.file, "exec", dont_inherit=True)
+        """Compile the text; SyntaxError with file and line if it is no Python."""
+        try:
+            code: CodeType = compile(self.text, self.file, "exec", dont_inherit=True)
+        except (SyntaxError, ValueError) as error:  # ValueError: of a NUL, in older Pythons
+            if isinstance(error, SyntaxError) and error.filename:
+                raise
+            line = self.text.partition("\0")[0].count("\n") + 1
+            raise SyntaxError(str(error), (self.file, line, None, None)) from None
         return code
 
     def get_code(self, _name: str) -> CodeType:
@@ -150,6 +164,10 @@ class OwnModules(MetaPathFinder):
             within.startswith(folder) and "-packages" not in within[len(folder) :]
             for folder in self.folders
         )
+
+    def files(self) -> set[str]:
+        """Return the files of the modules that were imported."""
+        return {source.file for source in self._found.values()}
 
     def _namespace(self, fullname: str) -> ModuleSpec | None:
         """Make a package without a file for given modules in it, as its folder may be gone."""

@@ -36,9 +36,8 @@ def load_class(file: str, class_name: str | None, modules: OwnModules) -> type[A
             )
         return found[class_name]
     if len(found) != 1:
-        raise DeclarationError(
-            [f"{base}: expected one Algorithm, or {base}:CLASS, got {_list(found)}"]
-        )
+        choice = f", or {base}:CLASS (class_name in a configuration)" if found else ""
+        raise DeclarationError([f"{base}: expected one Algorithm{choice}, got {_list(found)}"])
     return next(iter(found.values()))
 
 

@@ -1,7 +1,7 @@
 """The worker's loop: one message in, one message out, until told to stop or left alone.
 
-Everything the user's code raises is caught, and its traceback sent to the IOC. The IOC's death ends
-this process at once (the kernel kills it), a closed socket as well.
+Everything the user's code raises is caught, and a report of it sent to the IOC. The IOC's death
+ends this process at once (the kernel kills it), a closed socket as well.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from tosip import signals
 from tosip.algorithm import Algorithm, Inputs, Metadata, Result, Status
 from tosip.description import Description
 from tosip.errors import ProtocolError
@@ -32,6 +32,7 @@ from tosip.pipeline.worker.data import data_digests
 from tosip.pipeline.worker.image import colours_last, undefined_as_nan
 from tosip.pipeline.worker.loader import load_class
 from tosip.pipeline.worker.memory import InputBuffers, Offered, OutputImages
+from tosip.pipeline.worker.report import LONGEST_REPORT, report, words
 from tosip.pipeline.worker.state import pack, unpack
 from tosip.pipeline.worker.values import (
     InputsReader,
@@ -42,7 +43,6 @@ from tosip.pipeline.worker.values import (
 )
 from tosip.reading import declared_classes, describe
 
-LONGEST_TRACEBACK = 16 * 1024
 _PR_SET_PDEATHSIG = 1
 
 
@@ -52,8 +52,8 @@ def main(socket_fd: int, parent: int) -> None:
     faulthandler.enable()  # tells the line of a segmentation fault
     for stream in (sys.stdout, sys.stderr):  # or a crash would lose what was printed
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(line_buffering=True)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the IOC's to handle
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+    signals.ignore_terminal()
     with socket.socket(fileno=socket_fd) as sock:
         sock.set_inheritable(False)
         os.register_at_fork(after_in_child=sock.close)  # a forked child must not answer for us
@@ -127,8 +127,8 @@ class Worker:
         protocol.check_version(message)
         stage = "import"
         try:
-            report = functools.partial(_report, self._sock, os.getpid())
-            modules = self._modules = OwnModules(message["file"], message["code"], report)
+            send_source = functools.partial(_send_source, self._sock, os.getpid())
+            modules = self._modules = OwnModules(message["file"], message["code"], send_source)
             cls = load_class(message["file"], message["class"], modules)
             modules.read_again(message["again"])
             stage = "declaration"
@@ -266,13 +266,13 @@ class Worker:
         self._plain, self._params = plain, params
 
     def _fail(self, sequence: int | None, stage: str) -> None:
-        text = traceback.format_exc()
+        error = sys.exc_info()[1] or RuntimeError()
         self._send(
             "failed",
             sequence=sequence,
             stage=stage,
-            error=_words(sys.exc_info()[1])[:LONGEST_TRACEBACK],
-            traceback=text[-LONGEST_TRACEBACK:],
+            error=words(error)[:LONGEST_REPORT],
+            traceback=report(error, self._modules.files() if self._modules else ()),
         )
 
     def _stop(self) -> None:
@@ -285,18 +285,11 @@ class Worker:
         self._send("stopped")
 
 
-def _report(sock: socket.socket, process_id: int, source: Source) -> None:
+def _send_source(sock: socket.socket, process_id: int, source: Source) -> None:
     """Send a module's text to the IOC, from whatever thread imports it."""
     if os.getpid() == process_id:  # a forked child has no socket
         with contextlib.suppress(OSError):  # an IOC that has gone
             socketpair.send(sock, (), "code", name=source.name, **source.to_plain())
-
-
-def _words(error: BaseException | None) -> str:
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 (an error whose text raises)
-        return type(error).__name__
 
 
 def _metadata(message: protocol.Message, image: np.ndarray[Any, Any]) -> Metadata:
