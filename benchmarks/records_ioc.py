@@ -99,7 +99,9 @@ class Bench:
         ioc.add_pool(self.pool)
         images = ImageServer(PREFIX)
         for driver, plugin in zip(self.drivers, self.plugins, strict=True):
-            driver.on_change.append(ioc.add_driver(driver.name, driver, DRIVER_ITEMS, "FITS files"))
+            driver.on_change.connect(
+                ioc.add_driver(driver.name, driver, DRIVER_ITEMS, "FITS files")
+            )
             ioc.add_plugin(plugin.name, plugin, plugin.description)
             images.add(f"{driver.name}:", driver.port)
         fields = {"PINI": "NO", "TSE": -2, "MDEL": -1, "PREC": 3}

@@ -53,7 +53,7 @@ class Keeper:
         if self._limits.number > 0:
             if not self._thread.is_alive():
                 self._thread.start()
-            plugin.on_failure.append(_Watched(plugin, self._folder, self._limits, self).failed)
+            plugin.on_failure.connect(_Watched(plugin, self._folder, self._limits, self).failed)
 
     async def close(self) -> None:
         """Write what waits, if it does not take long, and stop."""

@@ -185,7 +185,7 @@ async def _serve(system: System, options: argparse.Namespace) -> "Ioc":
     ioc.add_pool(system.pool)
     for driver in system.drivers.values():
         changed = ioc.add_driver(driver.name, driver, DRIVER_ITEMS, "FITS files")
-        driver.on_change.append(changed)
+        driver.on_change.connect(changed)
     for plugin in system.plugins.values():
         described = with_alarms(plugin.description, system.settings_of(plugin).alarms)
         ioc.add_plugin(plugin.name, plugin, described)

@@ -30,6 +30,8 @@ def _last(plugin: Plugin) -> NDArray | None:
 
 
 def _status(plugin: Plugin) -> str:
+    if plugin.fault:
+        return Status.ERROR.value
     last = plugin.last_outcome
     if plugin.freshness.stale and not (last and last.failed):  # which tells more
         return STALE
@@ -37,6 +39,8 @@ def _status(plugin: Plugin) -> str:
 
 
 def _message(plugin: Plugin) -> str:
+    if plugin.fault:
+        return plugin.fault[:LONGEST_MESSAGE]
     said = plugin.last_outcome.message[-LONGEST_MESSAGE:] if plugin.last_outcome else ""
     if _status(plugin) == STALE:
         return f"{TOO_OLD}\n{said}".strip()[:LONGEST_MESSAGE]

@@ -18,6 +18,8 @@ from tosip.errors import ProtocolError, WorkerError
 from tosip.pipeline.jobs import AlgorithmFault
 from tosip.pipeline.process import WorkerProcess
 from tosip.pipeline.workers import RestartRequired, Workers
+from tosip.shortage import in_words
+from tosip.tasks import BackgroundTask, in_thread
 
 INTERVAL = 0.25  # s between two looks at the files
 SETTLED = 0.1  # s without a change after which files are taken to be whole
@@ -46,19 +48,20 @@ class Reloader:
         self._on_change = on_change
         self._failed = False
         self._requested = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._task = BackgroundTask(f"reload {workers.name}", self._watch, on_change)
 
     def start(self) -> None:
         """Watch from now on."""
-        name = f"reload {self._workers.name}"
-        self._task = asyncio.create_task(self._watch(), name=name)
+        self._task.start()
 
     async def stop(self) -> None:
         """Watch no more; a reload that has begun is given up."""
-        if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await self._task.stop()
+
+    @property
+    def fault(self) -> str:
+        """Why the files are not watched at present; empty if they are."""
+        return self._task.fault
 
     def request(self) -> None:
         """Reload, whether the files have changed or not."""
@@ -96,7 +99,7 @@ class Reloader:
     async def _look(self) -> "Look":
         # The folder, for code that failed may want a module that is not there yet.
         paths = {str(self._file), str(self._file.parent), *self._files()}
-        return await asyncio.to_thread(_look, paths)
+        return await in_thread(_look, paths)
 
     async def _look_again(self, seen: "Look") -> "Look":
         """Look at what has to be watched now; a change during the reload must not be missed."""
@@ -109,7 +112,7 @@ class Reloader:
     async def _differs(self) -> bool:
         """Whether the files hold other code than what runs; not while the main one is missing."""
         texts = {source["file"]: source["text"] for source in self._workers.code.values()}
-        return await asyncio.to_thread(_differs, self._file, texts) or self._failed
+        return await in_thread(_differs, self._file, texts) or self._failed
 
     async def _reload(self) -> None:
         self._say("loading")
@@ -122,6 +125,10 @@ class Reloader:
             self._failed = True
             reason = error.traceback if isinstance(error, AlgorithmFault) else str(error)
             self._say(f"not loaded, {self._workers.code_hash} goes on: {reason}")
+        except Exception as error:
+            self._failed = True
+            log.exception("%s: reload", self._workers.name)
+            self._say(f"not loaded, {self._workers.code_hash} goes on: {in_words(error)}")
         else:
             self._failed = False
             self._say(f"loaded {self._workers.code_hash}")

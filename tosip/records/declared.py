@@ -27,8 +27,8 @@ class DeclaredRecords:
         }
         plugin.params.listen(self._parameter_changed)
         self._shown: float | None = None  # time stamp of the frame whose outputs are valid
-        plugin.on_outcome.append(self._frame_done)
-        plugin.on_stale.append(self._got_stale)
+        plugin.on_outcome.connect(self._frame_done)
+        plugin.on_stale.connect(self._got_stale)
 
     def demands(self) -> list[Demand]:
         """List the records that operators write."""

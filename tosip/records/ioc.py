@@ -79,7 +79,7 @@ class Ioc:
 
     def add_pool(self, pool: Pool) -> None:
         """Make the records that the pool figures of all ports follow."""
-        pool.on_change.append(self._add_items("POOL:", pool, POOL_MASTER_ITEMS))
+        pool.on_change.connect(self._add_items("POOL:", pool, POOL_MASTER_ITEMS))
 
     def add_driver(
         self, name: str, driver: PortT, items: Sequence[Item[PortT]], model: str
@@ -99,7 +99,7 @@ class Ioc:
         self._add_structure(name, description.doc, entries)
         self._demands += DeclaredRecords(prefix, plugin, description).demands()
         changed = self._add_port(name, plugin, PLUGIN_ITEMS)
-        plugin.on_change.append(changed)
+        plugin.on_change.connect(changed)
         self._polled.append(_Polled(plugin.workers.household.figures, changed))
 
     def add_part(
@@ -116,7 +116,7 @@ class Ioc:
         owner.port.attributes = attributes
         self._attributes.append(attributes)
         changed = self._add_items(f"{name}:", owner, items)
-        attributes.on_change.append(changed)
+        attributes.on_change.connect(changed)
         self._polled.append(_Polled(lambda: attributes.message, changed))
         return changed
 

@@ -13,8 +13,8 @@ from tosip.pipeline.protocol import PIXEL_TYPES, check_layout
 from tosip.pipeline.worker.values import (
     InputsReader,
     changed_inputs,
-    plain_attributes,
     plain_outputs,
+    result_attributes,
     result_status,
 )
 from tosip.reading import declared_classes, describe
@@ -89,7 +89,7 @@ def _run(
         found,
         result.image,
         result.params,
-        plain_attributes(result.attributes),
+        result_attributes(result.attributes),
     )
 
 
