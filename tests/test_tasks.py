@@ -1,11 +1,10 @@
 """Work in the background: its death is logged, shown and mended; a stop never raises it."""
 
 import asyncio
-import resource
-import threading
 
 import pytest
 
+from tests.shortages import no_threads
 from tosip import tasks
 from tosip.health import HEALTH
 from tosip.tasks import BackgroundTask, in_thread
@@ -106,8 +105,6 @@ def test_work_that_returns_has_done_what_it_had_to():
 
 
 def test_function_without_a_thread_never_runs_and_the_next_one_does():
-    """A stack that the address space has no room for is what a lack of threads is like."""
-
     async def work():
         ran: list[str] = []
         with no_threads(), pytest.raises(OSError, match="no thread left"):
@@ -116,16 +113,3 @@ def test_function_without_a_thread_never_runs_and_the_next_one_does():
         assert ran == ["now"]
 
     run(work())
-
-
-class no_threads:
-    """Lets no thread start: the stack of each would be larger than the address space allows."""
-
-    def __enter__(self) -> None:
-        self._limits = resource.getrlimit(resource.RLIMIT_AS)
-        self._stack = threading.stack_size(1 << 40)
-        resource.setrlimit(resource.RLIMIT_AS, (1 << 39, self._limits[1]))
-
-    def __exit__(self, *_: object) -> None:
-        resource.setrlimit(resource.RLIMIT_AS, self._limits)
-        threading.stack_size(self._stack)

@@ -5,6 +5,7 @@ import enum
 import math
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ class Odd(str):
 
 
 # What is given, what is carried (None: left out), and a word of what is said.
-KINDS = {
+KINDS: dict[str, tuple[Any, Any, str]] = {
     "bool": (True, True, ""),
     "numpy_bool": (np.True_, True, ""),
     "int": (-(2**63), -(2**63), ""),
@@ -63,7 +64,7 @@ KINDS = {
     "plane": (np.zeros((2, 2)), None, "of shape (2, 2)"),
     "objects": (np.array([object()]), None, "an array of object"),
     "texts": (np.array(["a"]), None, "an array of <U1"),
-    "holes": (np.ma.array([1, 2], mask=[0, 1]), None, "masked"),
+    "holes": (np.ma.array([1, 2], mask=[False, True]), None, "masked"),
 }
 
 
@@ -78,8 +79,8 @@ def test_value_of_any_kind_is_carried_changed_or_left_out_with_a_word(name):
         assert type(kept[name]) is type(wanted)
         assert np.array_equal(kept[name], wanted)
         if isinstance(wanted, np.ndarray):
-            assert kept[name].dtype == wanted.dtype
-            assert not kept[name].flags.writeable
+            array = np.asarray(kept[name])
+            assert (array.dtype, array.flags.writeable) == (wanted.dtype, False)
     assert said in kept.changed.get(name, "")
     assert (name in kept.changed) == bool(said)
 
@@ -96,7 +97,7 @@ def test_attributes_of_a_frame_together_have_a_limit_and_a_changed_one_frees_its
     kept = carried({f"A{n}": half for n in range(9)})
     assert list(kept.changed) == ["A7", "A8"]
     more = carried({"A0": "short", "B": half}, kept)
-    assert len(more["B"]) == len(half)
+    assert more["B"] == half
     assert "A0" not in more.changed
 
 
