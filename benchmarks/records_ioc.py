@@ -7,6 +7,7 @@ all their records, and images. Beside them are 20 bare softioc records with a ti
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 import time
 from collections.abc import Callable
@@ -21,12 +22,12 @@ from tosip.drivers.driver import FitsDriver
 from tosip.drivers.panel import DRIVER_ITEMS
 from tosip.drivers.sky import fits_bytes
 from tosip.images.server import ImageServer
-from tosip.iocs.system import beside
 from tosip.pipeline.jobs import Program
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.plugin import Plugin
 from tosip.pipeline.pool import Pool
 from tosip.pipeline.ports import Ports
+from tosip.tasks import BackgroundTask
 
 PREFIX = "BENCH:"
 OUTPUTS = 20
@@ -108,7 +109,8 @@ class Bench:
         self.bare = [builder.aIn(name, **fields) for name in bare()]
         await ioc.run()
         stack.callback(ioc.stop)
-        await stack.enter_async_context(beside(ioc.follow(self.pool.figures)))
+        follow = functools.partial(ioc.follow, self.pool.figures)
+        await stack.enter_async_context(BackgroundTask("records", follow))
         await stack.enter_async_context(images)
 
     async def offer(

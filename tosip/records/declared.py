@@ -6,6 +6,7 @@ from typing import Any
 from tosip import names
 from tosip.algorithm import Status
 from tosip.description import Description, Field, Kind
+from tosip.events import call
 from tosip.pipeline.parameters import ParameterError
 from tosip.pipeline.plugin import Outcome, Plugin
 from tosip.records.values import INPUTS, Demand, Figure, Readback
@@ -65,8 +66,8 @@ class DeclaredRecords:
         for name, record in self._outputs.items():
             if outcome.failed or outcome.outputs is None:
                 record.invalidate(time)
-            else:
-                record.set(outcome.outputs[name], time)
+            elif not call(record.name, record.set, outcome.outputs[name], time):
+                call(record.name, record.invalidate, time)
 
     def _got_stale(self) -> None:
         if self._shown is None:  # what failed stays what it is

@@ -16,7 +16,9 @@ from typing import TypeVar
 from softioc import asyncio_dispatcher, builder, imports, softioc
 
 from tosip.description import Description
-from tosip.housekeeping import Item, OwnerT
+from tosip.events import call
+from tosip.health import HEALTH
+from tosip.housekeeping import HEALTH_ITEMS, Item, OwnerT
 from tosip.pipeline.panel import PLUGIN_ITEMS
 from tosip.pipeline.plugin import Plugin
 from tosip.pipeline.pool import Pool
@@ -52,7 +54,7 @@ class _Polled:
         if figures == self._last:
             return False
         self._last = figures
-        self._changed()
+        call("records", self._changed)
         return True
 
 
@@ -80,6 +82,11 @@ class Ioc:
     def add_pool(self, pool: Pool) -> None:
         """Make the records that the pool figures of all ports follow."""
         pool.on_change.connect(self._add_items("POOL:", pool, POOL_MASTER_ITEMS))
+
+    def add_health(self, name: str) -> None:
+        """Make the records of what TOSIP itself has contained in this process."""
+        changed = self.add_part(name, HEALTH, HEALTH_ITEMS, "Faults of TOSIP")
+        self._polled.append(_Polled(HEALTH.figures, changed))
 
     def add_driver(
         self, name: str, driver: PortT, items: Sequence[Item[PortT]], model: str
@@ -151,7 +158,7 @@ class Ioc:
         softioc.iocInit(asyncio_dispatcher.AsyncioDispatcher(asyncio.get_running_loop()))
         self._variables.start()
         for changed in self._changed:
-            changed()
+            call("records", changed)
 
     async def _restore(self) -> None:
         """Put in force what autosave has kept: all of it is known before the first is written."""
@@ -182,7 +189,7 @@ class Ioc:
             if figures() != last:
                 last = figures()
                 for changed in self._changed:
-                    changed()
+                    call("records", changed)
                     await asyncio.sleep(0)  # frames first
             for polled in self._polled:
                 if polled.look():

@@ -50,8 +50,14 @@ class Readback:
 
     def set(self, plain: Any) -> None:
         """Show a plain value."""
-        self.shown = plain
         self._record.set(_to_record(self.field, plain))
+        self.shown = plain
+
+    def invalidate(self) -> None:
+        """Keep the value but say that the present one could not be shown."""
+        if self.shown is not _NOTHING:
+            self.shown = _NOTHING  # whatever comes next is shown
+            self._record.set_alarm(alarm.INVALID_ALARM, alarm.READ_ALARM)
 
 
 class Figure:
