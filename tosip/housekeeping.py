@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from tosip.description import Alarm, Field, Kind, Severity
+from tosip.health import Health
 
 OwnerT = TypeVar("OwnerT")
 
@@ -97,4 +98,27 @@ def button(doc: str) -> Field:
 # What every part has whose records are written.
 WRITE_MESSAGE: Item[Any] = Item(
     "WriteMessage", text("Why the last write was refused", 512), derived="r"
+)
+
+HEALTH_ITEMS: tuple[Item[Health], ...] = (
+    Item(
+        "Status",
+        choice("Whether all background tasks run", "ok", "task failed", task_failed=Severity.MAJOR),
+        lambda health: "task failed" if health.failing else "ok",
+    ),
+    Item(
+        "Message",
+        text("Tasks that do not run, with their errors", 4000),
+        lambda health: "\n".join(health.failing.values())[:4000],
+    ),
+    Item(
+        "TaskFaults",
+        integer("Background tasks that ended by an error"),
+        lambda health: health.task_faults,
+    ),
+    Item(
+        "ListenerFaults",
+        integer("Listeners that raised an error"),
+        lambda health: health.listener_faults,
+    ),
 )

@@ -116,8 +116,8 @@ def test_listeners_are_told_before_and_after_each_file_and_may_raise(tmp_path, c
         async with Reading() as reading:
             driver = reading.driver
             told: list[tuple[bool, int]] = []
-            driver.on_change.append(lambda: told.append((driver.busy, driver.unique_id)))
-            reading.driver.on_change.insert(0, _raise)
+            driver.on_change.connect(_raise)
+            driver.on_change.connect(lambda: told.append((driver.busy, driver.unique_id)))
             await reading.read(file(tmp_path))
             await reading.read(file(tmp_path))
             await asyncio.sleep(0)
@@ -233,7 +233,7 @@ def test_busy_until_plugins_are_done_if_a_client_waits_for_them(tmp_path):
             driver.wait_for_plugins = True
             assert driver.busy
             idle = asyncio.Event()
-            driver.on_change.append(idle.set)
+            driver.on_change.connect(idle.set)
             kept.pop().origin.done()
             await idle.wait()
             assert not driver.busy

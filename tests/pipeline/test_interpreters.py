@@ -31,7 +31,10 @@ WORKER_SIDE = [
         for name in ["__init__", "algorithm", "description", "errors", "names", "reading"]
     ),
     *(PACKAGE / "pipeline").glob("worker/*.py"),
-    *(PACKAGE / "pipeline" / f"{name}.py" for name in ("__init__", "protocol", "socketpair")),
+    *(
+        PACKAGE / "pipeline" / f"{name}.py"
+        for name in ("__init__", "attributes", "protocol", "socketpair")
+    ),
 ]
 ENVIRONMENTS = {
     "oldest": ("numpy==1.22.4", ("python3.9", "python3.10")),

@@ -200,7 +200,7 @@ def test_unusable_file_leaves_no_attributes_and_says_why(tmp_path):
         pvs = Pvs()
         attributes = attributes_of(Camera(), pvs)
         told = []
-        attributes.on_change.append(lambda: told.append(attributes.status))
+        attributes.on_change.connect(lambda: told.append(attributes.status))
         good = xml(constant("A", "1"), 'name="B" source="PV:B"')
         for file, macros, status in (
             (str(tmp_path / "missing.xml"), "", AttributesStatus.NOT_FOUND),

@@ -202,7 +202,7 @@ def test_failures_in_a_row_end_in_quarantine_until_rearmed(tmp_path, monkeypatch
     async def work():
         async with plugin_rig(probe(tmp_path)) as rig:
             seen: set[WorkerState] = set()
-            rig.plugin.on_change.append(lambda: seen.add(rig.plugin.workers.state))
+            rig.plugin.on_change.connect(lambda: seen.add(rig.plugin.workers.state))
             for _ in range(supervisor.QUARANTINE_AFTER + 1):
                 await rig.process("os._exit(1)")
             await rig.until(lambda: rig.plugin.workers.state is WorkerState.QUARANTINED)

@@ -70,7 +70,7 @@ def test_file_that_is_emptied_first_is_waited_for(tmp_path):
     async def work():
         said: list[str] = []
         async with plugin_rig(probe(tmp_path, version(1))) as rig:
-            rig.plugin.on_change.append(lambda: said.append(rig.plugin.reloader.status))
+            rig.plugin.on_change.connect(lambda: said.append(rig.plugin.reloader.status))
             with open(tmp_path / "probe.py", "w") as file:
                 await asyncio.sleep(0.7)  # longer than it takes a file to be seen, and to settle
                 file.write(version(2))

@@ -171,14 +171,14 @@ async def _outcome(plugin: Plugin, array: NDArray) -> Outcome | None:
         if plugin.workers.state is WorkerState.QUARANTINED:
             finish(None)
 
-    plugin.on_outcome.append(finish)
-    plugin.on_change.append(give_up)
+    plugin.on_outcome.connect(finish)
+    plugin.on_change.connect(give_up)
     give_up()
     if not done.done():
         plugin.receive(array)
     outcome = await done
-    plugin.on_outcome.remove(finish)
-    plugin.on_change.remove(give_up)
+    plugin.on_outcome.disconnect(finish)
+    plugin.on_change.disconnect(give_up)
     return outcome
 
 

@@ -6,7 +6,7 @@ the files wait where they are stored.
 """
 
 import asyncio
-import contextlib
+import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -20,14 +20,19 @@ from tosip.drivers.fits import FitsFrame, read_images
 from tosip.drivers.fits_options import FitsOptions
 from tosip.drivers.fits_source import Source
 from tosip.errors import FrameError, TosipError
+from tosip.events import Event, call
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.origin import Origin
 from tosip.pipeline.pool import Lease, Pool, PoolExhausted
 from tosip.pipeline.ports import Port, Ports
+from tosip.shortage import is_shortage
+from tosip.tasks import BackgroundTask, in_thread
 
 POOL_TIMEOUT = 60.0  # of a reader that waits for memory
 _DEFAULTS = FitsOptions()
 _MOST_CHOICES = 100  # layouts of files whose choice of an image was logged
+# s; a file for which there was no descriptor, memory or thread is tried so often again.
+TRY_AGAIN = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, *12 * (10.0,))
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +100,8 @@ def _ndarray(frame: FitsFrame, lease: Lease, received: float) -> NDArray:
 class FitsDriver:
     """Usage: `driver = FitsDriver("CAM01", pool, ports)`, `driver.start()`, `driver.submit(path)`.
 
-    `on_change` is a list of functions to call, on the event loop, when a file comes, when it was
-    read, and when the plugins have done with all frames.
+    `on_change` is called, on the event loop, when a file comes, when it was read, and when the
+    plugins have done with all frames. `fault` says why no file is read at present, if that is so.
     """
 
     def __init__(
@@ -110,7 +115,7 @@ class FitsDriver:
         self.acquiring = True
         self.preallocate = 0  # buffers that PreAllocBuffers makes
         self.port: Port = ports.add(name)
-        self.on_change: list[Callable[[], None]] = []
+        self.on_change: Event[[]] = Event(f"{name}.on_change")
         self.unique_id = 0
         self.array_counter = 0
         self.failed_files = 0
@@ -120,7 +125,8 @@ class FitsDriver:
         self._reading = False
         self._choices: set[str] = set()
         self._files: asyncio.Queue[_Stored] = asyncio.Queue()
-        self._task: asyncio.Task[None] | None = None
+        self._task = BackgroundTask(f"driver {name}", self._work, self.on_change)
+        self._short = ""
 
     @property
     def queued(self) -> int:
@@ -135,20 +141,22 @@ class FitsDriver:
 
     def start(self) -> None:
         """Read what is submitted from now on."""
-        self.origin.on_idle.append(self._changed)
-        self._task = asyncio.create_task(self._work(), name=f"driver {self.name}")
+        self.origin.on_idle.connect(self.on_change)
+        self._task.start()
 
     async def stop(self) -> None:
         """Stop reading; files that wait stay where they are stored."""
-        if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await self._task.stop()
+
+    @property
+    def fault(self) -> str:
+        """Why no file is read at present, although files may wait; empty if all is well."""
+        return self._short or self._task.fault
 
     def acquire(self, acquiring: bool) -> None:
         """Read files, or let those that come from now on go by unread."""
         self.acquiring = acquiring
-        self._changed()
+        self.on_change()
 
     def submit(
         self,
@@ -167,32 +175,23 @@ class FitsDriver:
         """
         if not self.acquiring:
             self.skipped_files += 1
-            self._call(done)
-            self._changed()
+            call(self.name, done)
+            self.on_change()
             return
         received = time.time() if received is None else received
         self._files.put_nowait(_Stored(path, name or path.name, received, done, memory))
-        self._changed()
+        self.on_change()
 
     async def _work(self) -> None:
         while True:
+            self._reading = False
             stored = await self._files.get()
             self._reading = True
             await self.port.room()
             await self._read(stored)
             self._reading = False
-            self._call(stored.done)
-            self._changed()
-
-    def _changed(self) -> None:
-        for listener in tuple(self.on_change):
-            self._call(listener)
-
-    def _call(self, listener: Callable[[], None]) -> None:
-        try:
-            listener()
-        except Exception:  # of a record, say: the next file must be read
-            log.exception("%s: %r", self.name, listener)
+            call(self.name, stored.done)
+            self.on_change()
 
     async def _read(self, stored: _Stored) -> None:
         self.unique_id += 1
@@ -210,22 +209,49 @@ class FitsDriver:
             log.exception("%s: %s", self.name, stored.name)
 
     async def _read_images(self, stored: _Stored) -> None:
-        """Publish the images of a file, in order, each under a number of its own."""
-        loop = asyncio.get_running_loop()
-        images = load_images(
-            stored.path, self.pool, loop, stored.received, stored.memory, self.options
-        )
-        number = self.unique_id
-        while (loaded := await asyncio.to_thread(next, images, None)) is not None:
-            if number > self.unique_id:  # not the first
+        """Publish the images of a file, in order, each under a number of its own.
+
+        Tries again while there is no descriptor, memory or thread for it.
+        """
+        first, published, delays = self.unique_id, 0, iter(TRY_AGAIN)
+        images = self._images(stored)
+        while True:
+            try:
+                loaded = await in_thread(next, images, None)
+            except Exception as error:
+                delay = next(delays, None)
+                if delay is None or not is_shortage(error):
+                    raise
+                await self._wait(stored, error, delay)
+                images = itertools.islice(self._images(stored), published, None)
+                continue
+            if loaded is None:
+                return
+            if published:
                 await self.port.room()
-            self.unique_id = number
-            number += 1
+            self.unique_id = first + published
+            published += 1
             self._log(stored.name, loaded)
             self.array_counter += 1
             self.message = ""
             self.port.publish(replace(loaded.array, unique_id=self.unique_id, origin=self.origin))
             del loaded  # or its memory could not serve the next
+
+    def _images(self, stored: _Stored) -> Iterator[Loaded]:
+        loop = asyncio.get_running_loop()
+        return load_images(
+            stored.path, self.pool, loop, stored.received, stored.memory, self.options
+        )
+
+    async def _wait(self, stored: _Stored, error: Exception, delay: float) -> None:
+        """Show what a file waits for, for `delay` seconds."""
+        self._short = f"{stored.name} waits: {error}"
+        log.warning("%s: %s", self.name, self._short)
+        self.on_change()
+        try:
+            await asyncio.sleep(delay)
+        finally:
+            self._short = ""
 
     def _log(self, name: str, loaded: Loaded) -> None:
         if loaded.fault:

@@ -31,6 +31,8 @@ def _set_wait(driver: FitsDriver, value: str) -> None:
 
 
 def _status(driver: FitsDriver) -> str:
+    if driver.fault:
+        return "not reading"
     if driver.unique_id == 0:
         return "no file yet"
     return "unreadable file" if driver.message else "ok"
@@ -113,14 +115,16 @@ DRIVER_ITEMS: tuple[Item[FitsDriver], ...] = (
             "no file yet",
             "ok",
             "unreadable file",
+            "not reading",
             unreadable_file=Severity.MAJOR,
+            not_reading=Severity.MAJOR,
         ),
         _status,
     ),
     Item(
         "Message",
         text("What is wrong with the last file", LONGEST_MESSAGE),
-        lambda d: d.message[:LONGEST_MESSAGE],
+        lambda d: (d.fault or d.message)[:LONGEST_MESSAGE],
     ),
     WRITE_MESSAGE,
     *ATTRIBUTE_ITEMS,

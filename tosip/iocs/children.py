@@ -12,9 +12,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tosip.errors import ConfigurationError
+from tosip.pipeline.child import words_of
 from tosip.pipeline.environment import environment
+from tosip.tasks import BackgroundTask
 
 STOP_TIMEOUT = 5.0  # s
+CHUNK = 64 * 1024  # bytes
 
 
 class Child:
@@ -23,7 +26,10 @@ class Child:
     def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
         self._name = name
         self._process = process
-        self._drain: asyncio.Task[None] | None = None
+        # Nothing restarts it: the IOC shows that it is gone.
+        self._watcher = BackgroundTask(name, self._watch, restart=False)
+        self._watcher.start()
+        self._drain = BackgroundTask("output of a helper process", self._read_all)
 
     @classmethod
     async def start(cls, arguments: Sequence[str], settings: Mapping[str, Any]) -> "Child":
@@ -52,15 +58,20 @@ class Child:
         return line.decode().strip()
 
     def drain(self) -> None:
-        """Forget whatever it prints from now on."""
-        self._drain = asyncio.create_task(self._read_all())
+        """Read and forget what it prints from now on."""
+        self._drain.start()
 
     async def _read_all(self) -> None:
-        while self._process.stdout and await self._process.stdout.readline():
+        while self._process.stdout and await self._process.stdout.read(CHUNK):
             pass
+
+    async def _watch(self) -> None:
+        status = await self._process.wait()
+        raise ChildProcessError(f"it ended by itself: {words_of(status)}")
 
     async def stop(self) -> None:
         """Let it end, by force if it must be."""
+        await self._watcher.stop()
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
         try:
@@ -69,5 +80,4 @@ class Child:
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
-        if self._drain:
-            await self._drain
+        await self._drain.ended()

@@ -5,6 +5,7 @@ Prints `TOSIP ready: ...` when it serves and runs until SIGTERM, SIGINT or SIGHU
 
 import argparse
 import asyncio
+import functools
 import logging
 import re
 import sys
@@ -26,13 +27,14 @@ from tosip.iocs.system import (
     ENVIRONMENT,
     FIELD,
     GATEWAY,
+    HEALTH,
     System,
-    beside,
     running,
     simulated_cameras,
 )
 from tosip.iocs.view import shown
 from tosip.logs import BRIEF, log_file
+from tosip.tasks import BackgroundTask
 
 if TYPE_CHECKING:
     from tosip.records.ioc import Ioc
@@ -170,7 +172,8 @@ async def _run(config: NeostedConfig, options: argparse.Namespace) -> int:
         await starting
         if options.pvlist:
             _list_pvs(options.pvlist, [*ioc.names(), *images.pv_names])
-        await stack.enter_async_context(beside(ioc.follow(system.pool.figures)))
+        follow = functools.partial(ioc.follow, system.pool.figures)
+        await stack.enter_async_context(BackgroundTask("records", follow))
         streams.say(
             f"TOSIP ready: prefix {config.prefix} "
             f"gateway {config.gateway.hosts[0]}:{system.gateway.port}"
@@ -204,7 +207,7 @@ async def _serve(system: System, options: argparse.Namespace) -> "Ioc":
     ioc.add_pool(system.pool)
     for driver in system.drivers.values():
         changed = ioc.add_driver(driver.name, driver, DRIVER_ITEMS, "FITS files")
-        driver.on_change.append(changed)
+        driver.on_change.connect(changed)
     for plugin in system.plugins.values():
         described = with_alarms(plugin.description, system.settings_of(plugin).alarms)
         ioc.add_plugin(plugin.name, plugin, described)
@@ -212,6 +215,7 @@ async def _serve(system: System, options: argparse.Namespace) -> "Ioc":
     items = gateway_items(ports, system.config.gateway.max_age)
     changed = ioc.add_part(GATEWAY, system.gateway, items, "FTP gateway")
     system.gateway.on_change = lambda _counters: changed()
+    ioc.add_health(HEALTH)
     await asyncio.sleep(0)  # the process of the images starts meanwhile
     await ioc.run()
     return ioc

@@ -5,7 +5,7 @@ from pathlib import Path
 from tosip.description import Description
 from tosip.gateway.panel import gateway_items
 from tosip.iocs.config import NeostedConfig
-from tosip.iocs.system import ENVIRONMENT, FIELD, GATEWAY
+from tosip.iocs.system import ENVIRONMENT, FIELD, GATEWAY, HEALTH
 from tosip.screens.write import Ports, write_screens
 
 LABEL = "NEOSTED"
@@ -22,5 +22,5 @@ def write_neosted_screens(
     plugins = [(camera.focus_port, focus) for camera in config.cameras]
     plugins += [(FIELD, field), (ENVIRONMENT, environment)]
     items = gateway_items([camera.port for camera in config.cameras])
-    ports = Ports([camera.port for camera in config.cameras], plugins, (GATEWAY, items))
+    ports = Ports([camera.port for camera in config.cameras], plugins, (GATEWAY, items), HEALTH)
     return write_screens(folder, LABEL, config.prefix, ports)

@@ -6,11 +6,10 @@ gateway -> CAMnn (FITS driver) -> FOCUSnn (focus plugin) -> FOCUS (all of them) 
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tosip.bundles.keeper import Keeper
 from tosip.bundles.shelf import Limits as BundleLimits
@@ -30,11 +29,13 @@ from tosip.pipeline.plugin import Plugin
 from tosip.pipeline.pool import Pool
 from tosip.pipeline.ports import Ports
 from tosip.pipeline.start_faults import start_fault
+from tosip.tasks import BackgroundTask
 
 ALL_FOCUS = "FOCUS"
 FIELD = "FIELD"
 ENVIRONMENT = "ENV"
 GATEWAY = "GATEWAY"
+HEALTH = "HEALTH"
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ async def running(config: NeostedConfig, var: Path, *, simulate: bool) -> AsyncI
     async with AsyncExitStack() as stack:
         pool = Pool(config.pool_mib * 1024**2)
         stack.callback(pool.close)
-        await stack.enter_async_context(beside(pool.shrink_when_idle()))
+        await stack.enter_async_context(BackgroundTask("pool", pool.shrink_when_idle))
         ports = Ports()
         names = [camera.user for camera in config.cameras]
         users_known = asyncio.create_task(
@@ -103,18 +104,6 @@ async def running(config: NeostedConfig, var: Path, *, simulate: bool) -> AsyncI
         system.gateway.on_stored = _router(system)
         stack.push_async_callback(system.gateway.stop)
         yield system
-
-
-@asynccontextmanager
-async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run `work` until the end of the `async with`."""
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 def _keeper(config: NeostedConfig, var: Path) -> Keeper:

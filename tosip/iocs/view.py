@@ -108,7 +108,7 @@ class ExposureLines:
         self._printed: deque[float] = deque(maxlen=100)
         for camera in system.config.cameras:
             plugin = system.plugins[camera.focus_port]
-            plugin.on_outcome.append(self._listener(camera.port))
+            plugin.on_outcome.connect(self._listener(camera.port))
 
     def flush(self) -> None:
         """Print what is not complete."""

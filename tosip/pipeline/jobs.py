@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tosip.errors import WorkerError
+from tosip.errors import ProtocolError, WorkerError
 from tosip.pipeline.limits import NO_LIMITS, Limits
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.parameters import ParameterSet
@@ -100,10 +100,11 @@ class Answer:
     refused: str = ""
 
 
-Done = Callable[[Answer | WorkerError | None], None]
+Done = Callable[[Answer | WorkerError | ProtocolError | None], None]
 """Called once for each job, with the answer; or with AlgorithmFault when the algorithm raised (the
 process lives on), WorkerDied when the process ended, did not answer in time, or answered rubbish
-(it is killed then); or with None when the process ended before it looked at the frame."""
+(it is killed then); with ProtocolError when there was no descriptor to take its answer; or with
+None when the process ended before it looked at the frame."""
 
 
 @dataclass(frozen=True, eq=False)

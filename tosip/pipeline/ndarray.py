@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tosip.names import UNDEFINED_PIXELS, UNDEFINED_VALUE
+from tosip.pipeline.attributes import Attributes, carried
 from tosip.pipeline.origin import Origin
 from tosip.pipeline.pool import Lease
 from tosip.pipeline.protocol import PIXEL_TYPES
@@ -41,7 +42,8 @@ class NDArray:
 
     `shape` is NumPy's (rows first), `dtype` NumPy's name, `timestamp` Unix seconds (UTC).
     `color_mode` is areaDetector's; colours are (rows, columns, 3) in RGB1, (rows, 3, columns) in
-    RGB2, (3, rows, columns) in RGB3.
+    RGB2, (3, rows, columns) in RGB3. Attributes that cannot be carried are changed or left out when
+    it is made, whatever their source (see `tosip.pipeline.attributes`).
     """
 
     unique_id: int
@@ -52,6 +54,15 @@ class NDArray:
     attributes: Mapping[str, AttributeValue]
     color_mode: str = "Mono"
     origin: Origin = field(default_factory=Origin)
+
+    def __post_init__(self) -> None:
+        if type(self.attributes) is not Attributes:
+            object.__setattr__(self, "attributes", carried(self.attributes))
+
+    @property
+    def changed_attributes(self) -> Mapping[str, str]:
+        """Attributes that could not be carried as they were: what became of each, in words."""
+        return self.attributes.changed if isinstance(self.attributes, Attributes) else {}
 
     @property
     def pixels(self) -> np.ndarray[Any, Any]:
@@ -101,14 +112,14 @@ class NDArray:
         )
 
     def with_attributes(self, attributes: Mapping[str, AttributeValue]) -> "NDArray":
-        """Return the same frame, same memory, with `attributes` added or changed."""
+        """Return the same frame, same memory, with `attributes` added or changed, as carried."""
         return NDArray(  # dataclasses.replace takes three times as long
             self.unique_id,
             self.timestamp,
             self.shape,
             self.dtype,
             self.lease,
-            {**self.attributes, **attributes},
+            carried(attributes, self.attributes),
             self.color_mode,
             self.origin,
         )

@@ -31,6 +31,8 @@ def _last(plugin: Plugin) -> NDArray | None:
 
 
 def _status(plugin: Plugin) -> str:
+    if plugin.fault:
+        return Status.ERROR.value
     last = plugin.last_outcome
     if plugin.freshness.stale and not (last and last.failed):  # which tells more
         return STALE
@@ -38,6 +40,8 @@ def _status(plugin: Plugin) -> str:
 
 
 def _message(plugin: Plugin) -> str:
+    if plugin.fault:
+        return _fit(plugin.fault)
     said = plugin.last_outcome.message if plugin.last_outcome else ""
     if _status(plugin) == STALE:
         said = f"{TOO_OLD}\n{said}".strip()

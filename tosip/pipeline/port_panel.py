@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -11,7 +12,7 @@ from tosip.housekeeping import Item, button, choice, integer, number, seconds, t
 from tosip.pipeline.attributes_file import AttributesStatus
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.pool import Pool
-from tosip.pipeline.port_attributes import PortAttributes
+from tosip.pipeline.port_attributes import MOST_NAMED, PortAttributes
 from tosip.pipeline.ports import Port
 from tosip.pipeline.protocol import PIXEL_TYPES
 
@@ -128,6 +129,14 @@ def _of_attributes(
     return value
 
 
+def _attributes_message(owner: HasPort) -> str:
+    """What is wrong with the file, and what the last array could not carry as it was."""
+    said = [owner.port.attributes.message] if owner.port.attributes else []
+    changed = owner.port.last.changed_attributes if owner.port.last else {}
+    said += [f"{name}: {words}" for name, words in islice(changed.items(), MOST_NAMED)]
+    return "; ".join(filter(None, said))[:1000]
+
+
 CALLBACKS: Item[Any] = Item(
     "ArrayCallbacks",
     choice("Whether arrays go to the plugins", "Disable", "Enable"),
@@ -175,8 +184,8 @@ ATTRIBUTE_ITEMS: tuple[Item[Any], ...] = (
     ),
     Item(
         "NDAttributesMessage",
-        text("What is wrong with that file", 1000),
-        _of_attributes(lambda a: a.message),
+        text("What is wrong with attributes", 1000),
+        _attributes_message,
         group="Attributes",
     ),
 )

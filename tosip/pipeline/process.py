@@ -10,7 +10,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +38,7 @@ from tosip.pipeline.pool import Images, Pool, PoolExhausted
 from tosip.pipeline.resources import Household
 from tosip.pipeline.results import check_result
 from tosip.pipeline.state import State, received
+from tosip.shortage import in_words
 
 LONGEST_WORDS = 16 * 1024
 LARGEST_IMAGE = 1 << 40  # bytes; the pool's budget is for the pool to keep
@@ -146,14 +147,14 @@ class WorkerProcess:
         except (ProtocolError, AlgorithmFault) as error:
             await self._child.kill(str(error))
             raise
-        except OSError as error:
-            await self._child.kill(f"could not start: {error.strerror or error}")
+        except (OSError, MemoryError) as error:
+            await self._child.kill(f"could not start: {in_words(error)}")
             raise WorkerDied(self.exit_words) from error
         except WorkerDied as error:
             said = f": {self.output.last_lines[-1]}" if self.output.last_lines else ""
             raise self._did_not_start(f"{error}{said}") from None
         self.code.loaded(ready["data"])
-        channel.listen(self._hear, self._fault)
+        channel.listen(self._hear, self._hear_lost, self._fault)
         self._pool.watch(self._forget)
         return self.description
 
@@ -206,7 +207,8 @@ class WorkerProcess:
     def submit(self, job: Job) -> None:
         """Let the algorithm look at a frame, if `can_take` says so; the answer goes to `job.done`.
 
-        ProtocolError when the frame cannot be sent: the process has not seen it.
+        ProtocolError when the frame cannot be sent, OSError or MemoryError when there is nothing
+        left to send it with: the process has not seen it.
         """
         if self._channel is None:
             raise WorkerDied("not started")
@@ -289,7 +291,7 @@ class WorkerProcess:
         answered: asyncio.Future[tuple[protocol.Message, list[int]]] = loop.create_future()
         self._asked = (answer, answered)
         try:
-            self._channel.send(type_, *sent, **fields)
+            self._send_question(self._channel, type_, sent, fields)
             async with asyncio.timeout(timeout):
                 return await answered
         except TimeoutError:
@@ -303,6 +305,14 @@ class WorkerProcess:
             raise
         finally:
             self._asked = None
+
+    def _send_question(
+        self, channel: Channel, type_: str, sent: Sequence[int], fields: Mapping[str, Any]
+    ) -> None:
+        try:
+            channel.send(type_, *sent, **fields)
+        except (OSError, MemoryError) as error:
+            raise WorkerDied(f"not asked to {type_}: {in_words(error)}") from error
 
     def _heard_answer(self, message: protocol.Message, descriptors: list[int]) -> bool:
         if self._asked is None or self._asked[1].done():
@@ -341,7 +351,7 @@ class WorkerProcess:
             self._timer.cancel()
             self._timer = None
 
-    def _hear(self, message: protocol.Message, descriptors: list[int]) -> None:
+    def _hear(self, message: protocol.Message, descriptors: list[int], lost: bool = False) -> None:
         try:
             if message.type == "code":
                 self._found(message)
@@ -350,12 +360,25 @@ class WorkerProcess:
                 self._stopping and self._heard_stop(message)
             ):
                 return
-            answer = self._answer(message, descriptors)
+            answer = self._answer(message, descriptors, lost)
         except ProtocolError as error:
             self._child.kill_now(str(error))
             return
         finally:
             socketpair.close(descriptors)
+        self._finish(answer)
+
+    def _hear_lost(self, message: protocol.Message | None) -> None:
+        """Go on without what this process has no descriptor or memory for: the worker did well."""
+        if message is not None:
+            self._hear(message, [], lost=True)
+        elif self._asked and not self._asked[1].done():
+            self._asked[1].set_exception(WorkerDied("no descriptor or memory left for its answer"))
+        elif self._jobs:
+            self._params = None  # the answer may have changed the worker's set
+            self._finish(ProtocolError("result: no descriptor or memory left to take it"))
+
+    def _finish(self, answer: Answer | AlgorithmFault | ProtocolError) -> None:
         job = self._jobs.popleft()
         if self._jobs:
             self._begin()
@@ -364,7 +387,9 @@ class WorkerProcess:
         job.done(answer)
         self._on_answer()
 
-    def _answer(self, message: protocol.Message, descriptors: list[int]) -> Answer | AlgorithmFault:
+    def _answer(
+        self, message: protocol.Message, descriptors: list[int], lost: bool
+    ) -> Answer | AlgorithmFault:
         if not self._jobs:
             raise ProtocolError(f"{message.type}: expected none without a frame")
         job = self._jobs[0]
@@ -382,13 +407,13 @@ class WorkerProcess:
                 self._jobs[1] = replace(ahead, params={**ahead.params, **message["params"]})
         self._seconds = message["seconds"]
         try:
-            return Answer(message, self._image(job.array, message["image"], descriptors))
+            return Answer(message, self._image(job.array, message["image"], descriptors, lost))
         except PoolExhausted as error:
             self._forget()
             return Answer(message, None, str(error))
 
     def _image(
-        self, array: NDArray, layout: Mapping[str, Any] | None, descriptors: list[int]
+        self, array: NDArray, layout: Mapping[str, Any] | None, descriptors: list[int], lost: bool
     ) -> NDArray | None:
         if layout is None:
             return None
@@ -396,6 +421,9 @@ class WorkerProcess:
         size = protocol.check_layout(shape, dtype, LARGEST_IMAGE)
         if not isinstance(shape, list) or not isinstance(dtype, str) or type(number) is not int:
             raise ProtocolError("image: expected its number beside its layout")
+        if lost:
+            self._images.refuse(number)
+            raise PoolExhausted("image: no descriptor left to take it")
         if not descriptors:
             raise ProtocolError("image: expected a descriptor beside its layout")
         lease = self._images.lease(number, descriptors.pop(), size)
@@ -419,10 +447,15 @@ class WorkerProcess:
     def _forget(self) -> None:
         """Tell the worker which memory the pool has given up: it is free when both let it go."""
         gone = self._known - self._pool.numbers()
-        self._known -= gone
         images = self._images.gone()
         if self._channel and (gone or images):
-            self._channel.send("forget", buffers=sorted(gone), images=images)
+            try:
+                self._channel.send("forget", buffers=sorted(gone), images=images)
+            except (OSError, MemoryError):  # it is told the next time
+                for number in images:
+                    self._images.refuse(number)
+                return
+        self._known -= gone
 
     async def stop(self) -> None:
         """Ask, then terminate, then kill; each has the program's `stop_timeout`."""
@@ -430,7 +463,8 @@ class WorkerProcess:
             return
         self._stopping = True
         if self._channel:
-            self._channel.send("stop")
+            with contextlib.suppress(OSError, MemoryError):  # then it is ended by force
+                self._channel.send("stop")
         await self._child.stop(self.program.stop_timeout)
 
     async def kill(self, verdict: str) -> None:

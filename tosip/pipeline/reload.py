@@ -21,6 +21,8 @@ from tosip.pipeline.process import WorkerProcess
 from tosip.pipeline.worker.code import text_digest
 from tosip.pipeline.worker.data import data_digests, data_files
 from tosip.pipeline.workers import RestartRequired, Workers
+from tosip.shortage import in_words
+from tosip.tasks import BackgroundTask, in_thread
 
 INTERVAL = 0.25  # s between two looks at the files
 SETTLED = 0.1  # s without a change after which files are taken to be whole
@@ -52,19 +54,20 @@ class Reloader:
         self._on_change = on_change
         self._failed: Contents | None = None  # what was tried in vain
         self._requested = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._task = BackgroundTask(f"reload {workers.name}", self._watch, on_change)
 
     def start(self) -> None:
         """Watch from now on."""
-        name = f"reload {self._workers.name}"
-        self._task = asyncio.create_task(self._watch(), name=name)
+        self._task.start()
 
     async def stop(self) -> None:
         """Watch no more; a reload that has begun is given up."""
-        if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await self._task.stop()
+
+    @property
+    def fault(self) -> str:
+        """Why the files are not watched at present; empty if they are."""
+        return self._task.fault
 
     def request(self) -> None:
         """Reload, whether the files have changed or not."""
@@ -119,7 +122,7 @@ class Reloader:
         )
 
     async def _look(self) -> "Look":
-        return await asyncio.to_thread(_look, self._file, self._files(), *self._data())
+        return await in_thread(_look, self._file, self._files(), *self._data())
 
     async def _look_again(self, seen: "Look") -> "Look":
         """Look at what has to be watched now; a change during the reload must not be missed."""
@@ -151,7 +154,7 @@ class Reloader:
         return data != code.data_files() or any(texts.get(p) != running[p] for p in running)
 
     async def _contents(self) -> "Contents":
-        return await asyncio.to_thread(_contents, self._files(), *self._data())
+        return await in_thread(_contents, self._files(), *self._data())
 
     async def _reload(self, requested: bool) -> None:
         self._say("loading")
@@ -165,6 +168,10 @@ class Reloader:
             self._failed = tried
             reason = error.traceback if isinstance(error, AlgorithmFault) else str(error)
             self._say(f"not loaded, {self._workers.code_hash} goes on: {reason}")
+        except Exception as error:
+            self._failed = tried
+            log.exception("%s: reload", self._workers.name)
+            self._say(f"not loaded, {self._workers.code_hash} goes on: {in_words(error)}")
         else:
             self._failed = None
             anew = f", started anew: {lost}" if lost else ""

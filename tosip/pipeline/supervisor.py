@@ -7,6 +7,7 @@ good, whatever the files hold by then; newer code comes in by `candidate`, `prep
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +25,8 @@ from tosip.pipeline.resources import Household
 from tosip.pipeline.standby import Standby
 from tosip.pipeline.state import State
 from tosip.pipeline.states import Event, WorkerState, next_state
+from tosip.shortage import is_shortage
+from tosip.tasks import BackgroundTask
 
 QUARANTINE_AFTER = 5
 FIRST_DELAY = 0.5
@@ -71,6 +74,7 @@ class Supervisor:
         self._kept = kept
         self._worker: WorkerProcess | None = None
         self._failures = 0
+        self._shortages = 0  # starts in a row for which there was no descriptor, say
         self._swapping = False
         self._rested = asyncio.Event()
         self._died = asyncio.Event()
@@ -78,8 +82,9 @@ class Supervisor:
         self._standby: Standby | None = None
         if program.standby:
             self._standby = Standby(program.name, self._start_standby, on_change)
-        self._keeper: asyncio.Task[None] | None = None
-        self._leaving: asyncio.Task[None] | None = None
+        self._turn: Turn | None = None
+        self._keeper = self._new_keeper()
+        self._leaving: BackgroundTask | None = None
 
     @property
     def pid(self) -> int:
@@ -100,7 +105,7 @@ class Supervisor:
         """Start the worker for the first time; what is wrong with the algorithm comes through."""
         self._step(Event.START)
         self.description = await self._launch()
-        self._keep()
+        self._keeper.start()
         return self.description
 
     def start_like(self, first: "Supervisor", turn: Turn | None = None) -> None:
@@ -109,12 +114,17 @@ class Supervisor:
         Returns at once; the worker is started when it has its `turn`.
         """
         self.description, self.code = first.description, first.code
+        self._turn = turn
         self._step(Event.START)
-        self._keep(launch=turn or contextlib.nullcontext())
+        self._keeper.start()
 
-    def _keep(self, *, launch: Turn | None = None) -> None:
-        name = f"keep {self.program.name}"
-        self._keeper = asyncio.create_task(self._keep_alive(launch), name=name)
+    def _new_keeper(self) -> BackgroundTask:
+        return BackgroundTask(f"keep {self.program.name}", self._keep_alive, self._on_change)
+
+    @property
+    def fault(self) -> str:
+        """Why the worker is not looked after at present; empty if all is well."""
+        return self._keeper.fault
 
     def can_take(self, params: ParameterSet) -> bool:
         """Whether a frame with these parameters may be submitted now."""
@@ -217,15 +227,17 @@ class Supervisor:
 
     def take_over(self, candidate: WorkerProcess) -> None:
         """Let `candidate` have the frames from now on; the older worker is stopped."""
-        if self._keeper:
-            self._keeper.cancel()
+        self._keeper.cancel()
         old, self._worker = self._worker, candidate
         if old:
-            self._leaving = asyncio.create_task(end(old), name=f"end {self.program.name}")
+            name = f"end {self.program.name}"
+            self._leaving = BackgroundTask(name, functools.partial(end, old), restart=False)
+            self._leaving.start()
         self.code, self.description = candidate.code, candidate.description
         self._failures = 0
         self._died.clear()
-        self._keep()
+        self._keeper = self._new_keeper()
+        self._keeper.start()
         self._step(Event.SWAP)
         self.resume()
         if self._standby:
@@ -240,16 +252,13 @@ class Supervisor:
         if self.state in (WorkerState.STOPPED, WorkerState.STOPPING):
             return
         self._step(Event.STOP)
-        if self._keeper:
-            self._keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._keeper
+        await self._keeper.stop()
         if self._standby:
             await self._standby.stop()
         if self._worker:
             await end(self._worker)
         if self._leaving:
-            await self._leaving
+            await self._leaving.ended()
         self._rested.set()
         self._step(Event.GONE)
 
@@ -293,6 +302,10 @@ class Supervisor:
         except (WorkerError, ProtocolError):
             worker.close()
             raise
+        except Exception:
+            await worker.kill("a fault of TOSIP")
+            worker.close()
+            raise
         return worker
 
     def _ready(self, worker: WorkerProcess) -> Description:
@@ -303,43 +316,50 @@ class Supervisor:
             self._standby.renew()
         return worker.description
 
-    async def _keep_alive(self, launch: Turn | None) -> None:
-        if launch:
-            async with launch:
-                await self._try_launch()
+    async def _keep_alive(self) -> None:
+        """Do what the state asks for, whatever came before: this may be started again itself."""
         while True:
-            while self.state is WorkerState.BACKOFF:
-                await self._restart()
-            await self._died.wait()
-            self._died.clear()
+            if self.state is WorkerState.STARTING:
+                turn, self._turn = self._turn, None
+                async with turn or contextlib.nullcontext():
+                    await self._try_launch()
+            elif self.state is WorkerState.BACKOFF:
+                await self._back_off()
+            elif self.state is WorkerState.QUARANTINED:
+                await self._rearmed.wait()
+                self._failures = 0
+                self._step(Event.REARM)
+            else:
+                await self._died.wait()
+                self._died.clear()
 
-    async def _restart(self) -> None:
+    async def _back_off(self) -> None:
         if self._worker:
             self._worker.close()
             self.restarts += 1
+        if self._shortages:  # nothing that the algorithm has done
+            await asyncio.sleep(restart_delay(self._shortages + 1))
+            self._step(Event.RETRY)
+            return
         self._failures += 1
         if self._failures > QUARANTINE_AFTER:
-            await self._quarantine()
+            log.error("%s: worker quarantined after: %s", self.program.name, self.last_exit)
+            self._rearmed.clear()
+            self._step(Event.GIVE_UP)
         else:
             await asyncio.sleep(restart_delay(self._failures))
             self._step(Event.RETRY)
-        await self._try_launch()
 
     async def _try_launch(self) -> None:
         try:
             await self._launch()
         except (WorkerError, ProtocolError) as error:
+            self._shortages = self._shortages + 1 if is_shortage(error) else 0
             self._note_exit(str(error))
             log.warning("%s: worker did not start: %s", self.program.name, error)
             self._step(Event.DIED)
-
-    async def _quarantine(self) -> None:
-        log.error("%s: worker quarantined after: %s", self.program.name, self.last_exit)
-        self._rearmed.clear()
-        self._step(Event.GIVE_UP)
-        await self._rearmed.wait()
-        self._failures = 0
-        self._step(Event.REARM)
+        else:
+            self._shortages = 0
 
     def _on_exit(self, worker: WorkerProcess) -> None:
         running = self.state in (WorkerState.IDLE, WorkerState.BUSY)

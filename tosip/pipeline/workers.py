@@ -16,6 +16,7 @@ from tosip.pipeline.resources import Household
 from tosip.pipeline.state import State
 from tosip.pipeline.states import WorkerState
 from tosip.pipeline.supervisor import Supervisor, Turn
+from tosip.tasks import BackgroundTask
 
 MOST_WORKERS = 16
 
@@ -62,7 +63,7 @@ class Workers:
         self.watch = program.watch
         self._handing_over = asyncio.Lock()
         self._supervisors = [Supervisor(*self._arguments)]
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._leaving: list[BackgroundTask] = []
         self._retired_restarts = 0
         self.tried = self.code
 
@@ -90,6 +91,11 @@ class Workers:
     def restarts(self) -> int:
         """How often a worker was started again."""
         return self._retired_restarts + sum(each.restarts for each in self._supervisors)
+
+    @property
+    def fault(self) -> str:
+        """Why one of them is not looked after at present; empty if all is well."""
+        return next((each.fault for each in self._supervisors if each.fault), "")
 
     @property
     def last_exit(self) -> str:
@@ -157,9 +163,9 @@ class Workers:
 
     def _retire(self, supervisor: Supervisor) -> None:
         self._retired_restarts += supervisor.restarts
-        leaving = asyncio.create_task(supervisor.stop(), name=f"stop {self.name}")
-        self._leaving.add(leaving)
-        leaving.add_done_callback(self._leaving.discard)
+        leaving = BackgroundTask(f"stop {self.name}", supervisor.stop, restart=False)
+        leaving.start()
+        self._leaving = [*(each for each in self._leaving if each.running), leaving]
 
     def free(self, params: ParameterSet) -> Supervisor | None:
         """Find a worker that can take a frame with these parameters: an idle one if there is."""
@@ -224,4 +230,5 @@ class Workers:
 
     async def stop(self) -> None:
         """End all workers, gently if they let themselves."""
-        await asyncio.gather(*(each.stop() for each in self._supervisors), *self._leaving)
+        leaving = (each.ended() for each in self._leaving)
+        await asyncio.gather(*(each.stop() for each in self._supervisors), *leaving)

@@ -5,6 +5,7 @@ from typing import Any
 from tosip import names
 from tosip.algorithm import Status
 from tosip.description import Description, Field, Kind
+from tosip.events import call
 from tosip.pipeline.plugin import Outcome, Plugin
 from tosip.records.demands import Demand
 from tosip.records.refusals import WriteMessages
@@ -27,8 +28,8 @@ class DeclaredRecords:
         }
         plugin.params.listen(self._parameter_changed)
         self._shown: float | None = None  # time stamp of the frame whose outputs are valid
-        plugin.on_outcome.append(self._frame_done)
-        plugin.on_stale.append(self._got_stale)
+        plugin.on_outcome.connect(self._frame_done)
+        plugin.on_stale.connect(self._got_stale)
 
     def demands(self) -> list[Demand]:
         """List the records that operators write."""
@@ -67,8 +68,8 @@ class DeclaredRecords:
         for name, record in self._outputs.items():
             if outcome.failed or outcome.outputs is None:
                 record.invalidate(time)
-            else:
-                record.set(outcome.outputs[name], time)
+            elif not call(record.name, record.set, outcome.outputs[name], time):
+                call(record.name, record.invalidate, time)
 
     def _got_stale(self) -> None:
         if self._shown is None:  # what failed stays what it is

@@ -1,10 +1,11 @@
 """The records of a table of housekeeping items, posted when their values change."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic
 
 from tosip.description import same_value
+from tosip.events import call
 from tosip.housekeeping import Item, OwnerT
 from tosip.records.demands import Demand
 from tosip.records.refusals import WriteMessages
@@ -45,13 +46,21 @@ class HousekeepingRecords(Generic[OwnerT]):
         self._post()
 
     def _post(self) -> None:
+        # One by one: a value that cannot be read or shown must not keep others from being shown.
         for read, record in self._readbacks:
-            value = read(self._owner)
-            if not same_value(record.shown, value):
-                record.set(value)
+            if not call(record.name, self._show, read, record):
+                call(record.name, record.invalidate)
         for item, demand in self._demands:
             if item.read and not item.resets:
-                demand.show(item.read(self._owner))
+                call(demand.name, self._show_demand, item.read, demand)
+
+    def _show(self, read: Callable[[OwnerT], Any], record: Readback) -> None:
+        value = read(self._owner)
+        if not same_value(record.shown, value):
+            record.set(value)
+
+    def _show_demand(self, read: Callable[[OwnerT], Any], demand: Demand) -> None:
+        demand.show(read(self._owner))
 
     def demands(self) -> list[Demand]:
         """List the records that operators write."""

@@ -18,7 +18,9 @@ from softioc import asyncio_dispatcher, builder, imports, softioc
 
 from tosip.description import Description
 from tosip.errors import TosipError
-from tosip.housekeeping import Item, OwnerT
+from tosip.events import call
+from tosip.health import HEALTH
+from tosip.housekeeping import HEALTH_ITEMS, Item, OwnerT
 from tosip.pipeline.panel import PLUGIN_ITEMS
 from tosip.pipeline.plugin import Plugin
 from tosip.pipeline.pool import Pool
@@ -57,7 +59,7 @@ class _Polled:
         if figures == self._last:
             return False
         self._last = figures
-        self._changed()
+        call("records", self._changed)
         return True
 
 
@@ -85,7 +87,12 @@ class Ioc:
 
     def add_pool(self, pool: Pool) -> None:
         """Make the records that the pool figures of all ports follow."""
-        pool.on_change.append(self._add_items("POOL:", pool, POOL_MASTER_ITEMS))
+        pool.on_change.connect(self._add_items("POOL:", pool, POOL_MASTER_ITEMS))
+
+    def add_health(self, name: str) -> None:
+        """Make the records of what TOSIP itself has contained in this process."""
+        changed = self.add_part(name, HEALTH, HEALTH_ITEMS, "Faults of TOSIP")
+        self._polled.append(_Polled(HEALTH.figures, changed))
 
     def add_driver(
         self, name: str, driver: PortT, items: Sequence[Item[PortT]], model: str
@@ -105,7 +112,7 @@ class Ioc:
         self._add_structure(name, description.doc, entries)
         self._demands += DeclaredRecords(prefix, plugin, description, self._messages).demands()
         changed = self._add_port(name, plugin, PLUGIN_ITEMS)
-        plugin.on_change.append(changed)
+        plugin.on_change.connect(changed)
         self._polled.append(_Polled(plugin.workers.household.figures, changed))
 
     def add_part(
@@ -122,7 +129,7 @@ class Ioc:
         owner.port.attributes = attributes
         self._attributes.append(attributes)
         changed = self._add_items(f"{name}:", owner, items)
-        attributes.on_change.append(changed)
+        attributes.on_change.connect(changed)
         self._polled.append(_Polled(lambda: attributes.message, changed))
         return changed
 
@@ -157,7 +164,7 @@ class Ioc:
         softioc.iocInit(asyncio_dispatcher.AsyncioDispatcher(asyncio.get_running_loop()))
         self._variables.start()
         for changed in self._changed:
-            changed()
+            call("records", changed)
 
     async def _restore(self) -> None:
         """Put in force what autosave has kept: all of it is known before the first is written."""
@@ -188,7 +195,7 @@ class Ioc:
             if figures() != last:
                 last = figures()
                 for changed in self._changed:
-                    changed()
+                    call("records", changed)
                     await asyncio.sleep(0)  # frames first
             for polled in self._polled:
                 if polled.look():

@@ -31,6 +31,8 @@ _SEVERITIES = {
     Severity.INVALID: alarm.INVALID_ALARM,
 }
 
+_NOTHING = object()
+
 
 class Readback:
     """The record that shows one value, `initial` from the start; `shown` is the present one.
@@ -51,8 +53,14 @@ class Readback:
 
     def set(self, plain: Any) -> None:
         """Show a plain value."""
-        self.shown = plain
         self._record.set(to_record(self.field, plain))
+        self.shown = plain
+
+    def invalidate(self) -> None:
+        """Keep the value but say that the present one could not be shown."""
+        if self.shown is not _NOTHING:
+            self.shown = _NOTHING  # whatever comes next is shown
+            self._record.set_alarm(alarm.INVALID_ALARM, alarm.READ_ALARM)
 
 
 class Figure:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tosip.description import Description
 from tosip.drivers.panel import DRIVER_ITEMS
-from tosip.housekeeping import Item
+from tosip.housekeeping import HEALTH_ITEMS, Item
 from tosip.pipeline.panel import PLUGIN_ITEMS
 from tosip.screens.bob import write_bob
 from tosip.screens.fields import SCALARS
@@ -17,17 +17,21 @@ from tosip.screens.index import Part, index_page
 from tosip.screens.page import Page
 from tosip.screens.pages import IMAGE, INDEX, algorithm_pages, image_page, part_pages
 
-DRIVER, GATEWAY = "fits_driver", "gateway"
-_TAKEN = (INDEX, IMAGE, DRIVER, GATEWAY)
+DRIVER, GATEWAY, HEALTH = "fits_driver", "gateway", "health"
+_TAKEN = (INDEX, IMAGE, DRIVER, GATEWAY, HEALTH)
 
 
 @dataclass(frozen=True)
 class Ports:
-    """The names of what an IOC has, plugins with their algorithm, a gateway with its items."""
+    """The names of what an IOC has, plugins with their algorithm, a gateway with its items.
+
+    `health` names the part with the faults of TOSIP itself.
+    """
 
     drivers: Sequence[str] = ()
     plugins: Sequence[tuple[str, Description]] = ()
     gateway: tuple[str, Sequence[Item[Any]]] | None = None
+    health: str | None = None
 
 
 def write_screens(folder: Path, label: str, prefix: str, ports: Ports) -> list[Path]:
@@ -45,6 +49,8 @@ def pages(label: str, prefix: str, ports: Ports) -> Iterable[Page]:
         yield from part_pages(DRIVER, "FITS driver", DRIVER_ITEMS, image=True)
     if ports.gateway:
         yield from part_pages(GATEWAY, "FTP gateway", ports.gateway[1], image=False)
+    if ports.health:
+        yield from part_pages(HEALTH, "Health", HEALTH_ITEMS, image=False)
     if ports.plugins or ports.drivers:
         yield image_page()
 
@@ -84,7 +90,11 @@ def _parts(ports: Ports, screens: Mapping[str, Description]) -> list[Part]:
         Part(name, f"{name}:", f"{GATEWAY}.bob", "Gateway", "FTP gateway", items)
         for name, items in ([ports.gateway] if ports.gateway else [])
     ]
-    return [*plugins, *drivers, *gateways]
+    health = [
+        Part(name, f"{name}:", f"{HEALTH}.bob", "Health", "Faults of TOSIP", HEALTH_ITEMS)
+        for name in ([ports.health] if ports.health else [])
+    ]
+    return [*plugins, *drivers, *gateways, *health]
 
 
 def _plugin(name: str, description: Description, screens: Mapping[str, Description]) -> Part:

@@ -14,8 +14,8 @@ from tosip.pipeline.worker.image import undefined_as_nan
 from tosip.pipeline.worker.values import (
     InputsReader,
     changed_inputs,
-    plain_attributes,
     plain_outputs,
+    result_attributes,
     result_status,
 )
 from tosip.reading import declared_classes, describe
@@ -93,7 +93,7 @@ def _run(
         found,
         result.image,
         result.params,
-        plain_attributes(result.attributes),
+        result_attributes(result.attributes),
     )
 
 

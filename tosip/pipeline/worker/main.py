@@ -37,12 +37,13 @@ from tosip.pipeline.worker.state import pack, unpack
 from tosip.pipeline.worker.values import (
     InputsReader,
     changed_inputs,
-    plain_attributes,
     plain_outputs,
+    result_attributes,
     result_status,
 )
 from tosip.reading import declared_classes, describe
 
+MOST_PRINTED = 100  # names of attributes
 _PR_SET_PDEATHSIG = 1
 
 
@@ -84,6 +85,7 @@ class Worker:
         self._params: Inputs | None = None  # of the last frame, and as the IOC knows them:
         self._plain: dict[str, Any] = {}
         self._attributes: dict[str, Any] = {}
+        self._printed: set[str] = set()
         self._stage = ""
         self._class: type[Algorithm[Any, Any]] = Algorithm
         self._modules: OwnModules | None = None
@@ -252,8 +254,17 @@ class Worker:
             "message": str(result.message),
             "outputs": outputs,
             "params": changed,
-            "attributes": plain_attributes(result.attributes),
+            "attributes": self._carried(result.attributes),
         }
+
+    def _carried(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return attributes that can be carried; print, once for each name, what was changed."""
+        kept = result_attributes(attributes)
+        for name in kept.changed.keys() - self._printed:
+            if len(self._printed) < MOST_PRINTED:
+                self._printed.add(name)
+                print(f"attribute {name}: {kept.changed[name]}", file=sys.stderr)
+        return dict(kept)
 
     def _answer(self, answer: dict[str, Any], offered: Offered | None) -> None:
         plain, params = self._plain, self._params

@@ -10,6 +10,7 @@ import numpy as np
 
 from tosip.algorithm import Inputs, Outputs, Result, Status
 from tosip.description import Description, Field, Kind, enum_label, read_only, same_value
+from tosip.pipeline.attributes import Attributes, carried
 from tosip.pipeline.protocol import PIXEL_TYPES
 
 
@@ -61,10 +62,17 @@ def plain_outputs(description: Description, returned: Any) -> dict[str, Any]:
     return plain
 
 
-def plain_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Check the attributes that `process` returned: text, numbers and 1-D arrays of them."""
+def result_attributes(attributes: Mapping[str, Any]) -> Attributes:
+    """Return the attributes that `process` returned, as they can be carried."""
     if not isinstance(attributes, Mapping):
         raise TypeError(f"Result.attributes: expected a mapping, got {type(attributes).__name__}")
+    return carried(attributes)
+
+
+def plain_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Check what `save` returned: text, numbers and 1-D arrays of them, exactly as they are."""
+    if not isinstance(attributes, Mapping):
+        raise TypeError(f"save: expected a mapping, got {type(attributes).__name__}")
     return {name: _plain_attribute(name, value) for name, value in attributes.items()}
 
 
