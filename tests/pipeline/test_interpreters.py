@@ -28,7 +28,10 @@ PACKAGE = Path(tosip.__file__).parent
 WORKER_SIDE = [
     *(
         PACKAGE / f"{name}.py"
-        for name in ["__init__", "algorithm", "description", "errors", "names", "reading"]
+        for name in (
+            *("__init__", "algorithm", "description", "errors", "names", "reading"),
+            "type_hints",
+        )
     ),
     *(PACKAGE / "pipeline").glob("worker/*.py"),
     *(PACKAGE / "pipeline" / f"{name}.py" for name in ("__init__", "protocol", "socketpair")),
