@@ -1,12 +1,13 @@
 # make demo: set everything up and run the NEOSTED IOC with simulated cameras
 # make test: set everything up and run every check and every test
+# make test-latest: try the wheel with the newest libraries, in each Python that is here
 # make soak: kill the gateway a thousand times at random, and see that nothing is lost
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test soak check bench format clean pytest
+.PHONY: install demo test test-latest soak check bench format clean pytest
 
 install: $(INSTALLED)
 
@@ -31,6 +32,9 @@ test: check pytest
 pytest: install
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile \
 		|| $(BIN)/python -m pytest --last-failed --last-failed-no-failures=none
+
+test-latest: install
+	$(BIN)/python -m tests.latest
 
 soak: install
 	$(BIN)/python -m tests.gateway.faults.soak
