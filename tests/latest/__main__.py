@@ -116,7 +116,7 @@ def _install(interpreter: str, folder: Path, wheel: Path) -> str:
     """Make the environment, and name the versions that it got."""
     python = str(folder / "bin" / "python")
     _run([interpreter, "-m", "venv", str(folder)], wheel.parent)
-    _run([python, *PIP, "install", str(wheel), "pytest"], wheel.parent)
+    _run([python, *PIP, "install", str(wheel), "pytest", "hypothesis"], wheel.parent)
     return _run([python, "-c", VERSIONS], wheel.parent)
 
 
