@@ -3,6 +3,7 @@
 # make test-latest: try the wheel with the newest libraries, in each Python that is here
 # make soak: kill the gateway a thousand times at random, and see that nothing is lost
 PYTHON ?= $(shell command -v python3.11 || echo python3)
+EXTRAS ?= dev,clients
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -13,7 +14,7 @@ install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,clients]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $@
 
 demo: install
