@@ -171,7 +171,7 @@ INPUT_FAULTS = [
     (
         "np.ndarray[tuple[int, int], np.dtype[np.float64]]",
         lambda: param("d", default=(), length=2),
-        r"expected a 1-D array, got .*: an image belongs in Result\(image=...\)",
+        r"expected a 1-D array \(an image belongs in Result\(image=\.\.\.\)",
     ),
     ("NDArray[np.number]", lambda: param("d", default=(), length=2), "NDArray of int8, uint8"),
     ("np.ndarray", lambda: param("d", default=(), length=2), "NDArray of .*, got ndarray"),

