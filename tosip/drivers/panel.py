@@ -117,12 +117,12 @@ DRIVER_ITEMS: tuple[Item[FitsDriver], ...] = (
         ),
         _status,
     ),
+    WRITE_MESSAGE,
     Item(
         "Message",
         text("What is wrong with the last file", LONGEST_MESSAGE),
         lambda d: d.message[:LONGEST_MESSAGE],
     ),
-    WRITE_MESSAGE,
     *ATTRIBUTE_ITEMS,
     *POOL_ITEMS,
     *VERSION_ITEMS,
