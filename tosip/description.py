@@ -78,7 +78,7 @@ class Alarm:
 class Field:
     """One declared input or output.
 
-    `low` and `high` are control limits of an input, display limits of an output. `length` is the
+    `low` and `high` are limits of an input's values, display limits of an output. `length` is the
     greatest number of characters (str) or elements (array). `severities` belong to `choices`, or
     for a bool to false and true. `default` is a plain value, a list for an array, None where there
     is none.

@@ -174,7 +174,9 @@ def test_values_limits_and_choices_are_kept_exactly_and_told_at_the_start(first,
     saved = folder / "var" / "autosave" / "tosip.softsav"
     text = saved.read_text()
     assert f"{PREFIX}FOCUS01:Mode: best\n" in text
-    saved.write_text(re.sub("FOCUS01:Old: good", "FOCUS01:Old: 2", text))  # as TOSIP 0.1 kept it
+    saved.write_text(
+        re.sub("FOCUS01:Old: good", "FOCUS01:Old: 2", text)
+    )  # as earlier versions kept it
     source = ALGORITHM.replace('    GOOD = "good"', '    FIRST = "first"\n    GOOD = "good"')
     source = source.replace('YES = "yes"', 'LAST = "last"')
     (folder / "wide.py").write_text(source.replace("LEFT =", "UP = 'up'\n    LEFT ="))

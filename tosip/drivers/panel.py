@@ -121,12 +121,12 @@ DRIVER_ITEMS: tuple[Item[FitsDriver], ...] = (
         ),
         _status,
     ),
+    WRITE_MESSAGE,
     Item(
         "Message",
         text("What is wrong with the last file", LONGEST_MESSAGE),
         lambda d: (d.fault or d.message)[:LONGEST_MESSAGE],
     ),
-    WRITE_MESSAGE,
     *ATTRIBUTE_ITEMS,
     *POOL_ITEMS,
     *VERSION_ITEMS,

@@ -263,6 +263,7 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
         ),
         _status,
     ),
+    WRITE_MESSAGE,
     Item("Message", text("What the algorithm said last", LONGEST_MESSAGE), _message),
     Item(
         "MaxAge",
@@ -452,7 +453,6 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
         write=lambda p, _: p.workers.rearm(),
         group="Worker",
     ),
-    WRITE_MESSAGE,
     *ATTRIBUTE_ITEMS,
     *POOL_ITEMS,
     *VERSION_ITEMS,

@@ -37,7 +37,7 @@ class Kept:
         autosave.add_pv_to_autosave(self, name, True)
 
     def set(self, value: Any) -> None:
-        """Take what the file says; files of TOSIP before 0.2 have the numbers of choices."""
+        """Take what the file says; files of earlier versions have the numbers of choices."""
         choices = self._field.choices
         if self._field.kind is Kind.ENUM and type(value) is int:
             value = choices[value] if 0 <= value < len(choices) else str(value)
