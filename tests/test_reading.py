@@ -51,6 +51,24 @@ def faults(cls: type[Any]) -> list[str]:
     return list(caught.value.faults)
 
 
+@pytest.mark.parametrize("watch", ["cal.json", [1], [""], ["a\0"], None])
+def test_watch_that_names_no_files_is_refused(watch):
+    cls = algorithm()
+    cls.watch = watch
+    assert faults(cls) == [f'Made.watch: expected files as ["cal.json"], got {watch!r}']
+
+
+def test_state_is_kept_only_of_a_stateful_algorithm_with_both_methods():
+    cls = algorithm()
+    cls.keep_state = True
+    assert faults(cls) == [
+        "Made.keep_state: expected stateful = True, a method save, a method restore with it, "
+        "got none"
+    ]
+    cls.stateful, cls.save = True, lambda _: b""
+    assert faults(cls) == ["Made.keep_state: expected a method restore with it, got none"]
+
+
 def test_every_kind_is_read():
     description = describe(Everything)
     assert (description.name, description.doc) == ("Everything", "Declares one of each kind.")

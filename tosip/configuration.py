@@ -5,6 +5,7 @@ with a secret that anybody may read is warned about.
 """
 
 import logging
+import os
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -54,7 +55,9 @@ def read_table(path: Path) -> dict[str, Any]:
 def validated(model: type[SectionT], table: dict[str, Any], path: Path) -> SectionT:
     """Return what `read_table` has read as a model; ConfigurationError tells all faults."""
     try:
-        return model.model_validate(table, context={"folder": path.resolve().parent})
+        # A link stays one: it may lead to another version later.
+        folder = Path(os.path.abspath(path)).parent
+        return model.model_validate(table, context={"folder": folder})
     except ValidationError as error:
         raise ConfigurationError("\n".join(_faults(path, error))) from None
 

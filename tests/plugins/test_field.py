@@ -67,6 +67,16 @@ def test_declaration_is_accepted():
     assert description.output("camera_hfd").length == 16
 
 
+def test_what_is_saved_is_all_that_the_next_one_needs():
+    random.seed(7)
+    one, other = Night(), Night()
+    for _ in range(12):
+        one.expose({camera: random.uniform(2.9, 3.1) for camera in ALL} | {3: 4.0, 5: math.nan})
+    other.count = one.count
+    other.field.restore(one.field.save())
+    assert repr(one.expose({3: 4.0})) == repr(other.expose({3: 4.0}))
+
+
 def test_an_even_field_is_good():
     night = Night()
     found = [night.expose() for _ in range(6)][-1]
