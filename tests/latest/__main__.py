@@ -69,6 +69,8 @@ def main() -> int:
 
 
 def _versions() -> list[str]:
+    if sys.argv[1:]:
+        return sys.argv[1:]
     text = (ROOT / "pyproject.toml").read_text()
     return re.findall(r'"Programming Language :: Python :: (3\.\d+)"', text)
 

@@ -38,6 +38,7 @@ WORKER_SIDE = [
         for name in ("__init__", "attributes", "protocol", "socketpair")
     ),
 ]
+pytestmark = pytest.mark.timeout(300)  # to make an environment takes minutes on a slow machine
 ENVIRONMENTS = {
     "oldest": ("numpy==1.22.4", ("python3.9", "python3.10")),
     "python3.9": ("numpy", ("python3.9",)),
@@ -133,9 +134,9 @@ def _make_environment(folder: Path, python: str, requirement: str) -> None:
         new = Path(beside) / "new"
         for command in ([python, "-m", "venv", f"{new}"], [f"{new}/bin/python", *PIP, requirement]):
             try:
-                subprocess.run(command, check=True, capture_output=True, text=True, timeout=50)
+                subprocess.run(command, check=True, capture_output=True, text=True, timeout=240)
             except subprocess.TimeoutExpired:
-                pytest.skip(f"{python} did not get {requirement} from the index in 50 s")
+                pytest.skip(f"{python} did not get {requirement} from the index in 240 s")
             except subprocess.CalledProcessError as error:
                 said = (error.stderr.strip().splitlines() or ["nothing"])[-1]
                 pytest.skip(f"{python} could not get {requirement}: {said}")
