@@ -33,7 +33,7 @@ from tosip.iocs.system import (
 )
 from tosip.iocs.view import shown
 from tosip.logs import log_file
-from tosip.tasks import BackgroundTask
+from tosip.tasks import BackgroundTask, contain_unhandled
 
 if TYPE_CHECKING:
     from tosip.records.ioc import Ioc
@@ -134,6 +134,7 @@ def _start_log(var: Path) -> None:
 async def _run(config: NeostedConfig, options: argparse.Namespace) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    contain_unhandled(loop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     # Before there are threads: the environment must not change while one of them reads it.
