@@ -7,7 +7,7 @@ import pytest
 from tests.shortages import no_threads
 from tosip import tasks
 from tosip.health import HEALTH
-from tosip.tasks import BackgroundTask, in_thread
+from tosip.tasks import BackgroundTask, contain_unhandled, in_thread
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +89,26 @@ def test_cancelled_future_inside_the_work_is_a_death_not_an_end():
     run(work())
 
 
+def test_work_that_raises_when_it_is_stopped_is_not_started_again():
+    async def work():
+        tries: list[int] = []
+        begun = asyncio.Event()
+
+        async def hold():
+            tries.append(1)
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                raise OSError
+
+        async with BackgroundTask("t", hold) as task:
+            await begun.wait()
+        assert (tries, task.running, HEALTH.failing) == ([1], False, {})
+
+    run(work())
+
+
 def test_work_that_returns_has_done_what_it_had_to():
     async def work():
         tries: list[int] = []
@@ -102,6 +122,19 @@ def test_work_that_returns_has_done_what_it_had_to():
         assert (tries, task.fault) == ([1], "")
 
     run(work())
+
+
+def test_callback_of_the_event_loop_that_raises_is_counted(caplog):
+    async def work():
+        loop = asyncio.get_running_loop()
+        contain_unhandled(loop)
+        before = HEALTH.listener_faults
+        loop.call_soon(lambda: 1 / 0)
+        await asyncio.sleep(0.001)
+        assert HEALTH.listener_faults == before + 1
+
+    run(work())
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_function_without_a_thread_never_runs_and_the_next_one_does():

@@ -18,6 +18,9 @@ from tosip.health import HEALTH
 
 P = ParamSpec("P")
 
+MOST_LOGGED = 10_000  # kinds of faults whose traceback need not be logged again
+_logged: set[tuple[str, str, str]] = set()
+
 log = logging.getLogger(__name__)
 
 
@@ -31,7 +34,6 @@ class Event(Generic[P]):
         self.name = name
         self.faults = 0
         self._listeners: list[Callable[P, object]] = []
-        self._logged: set[tuple[str, str]] = set()
 
     def __len__(self) -> int:
         return len(self._listeners)
@@ -50,26 +52,27 @@ class Event(Generic[P]):
             try:
                 listener(*args, **kwargs)
             except Exception as error:  # noqa: BLE001 (it is logged there)
-                self._contain(_name(listener), error)
-
-    def _contain(self, listener: str, error: Exception) -> None:
-        self.faults += 1
-        HEALTH.listener_faults += 1
-        kind = (listener, type(error).__name__)
-        # The traceback once: a listener that fails at every frame would fill the log.
-        log.error("%s: %s raised %r", self.name, listener, error, exc_info=kind not in self._logged)
-        self._logged.add(kind)
+                self.faults += 1
+                _contain(self.name, listener, error)
 
 
 def call(owner: str, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> bool:
     """Call one function; log and count what it raises. Returns whether it raised nothing."""
     try:
         function(*args, **kwargs)
-    except Exception as error:
-        HEALTH.listener_faults += 1
-        log.exception("%s: %s raised %r", owner, _name(function), error)
+    except Exception as error:  # noqa: BLE001 (it is logged there)
+        _contain(owner, function, error)
         return False
     return True
+
+
+def _contain(owner: str, function: Callable[..., object], error: Exception) -> None:
+    HEALTH.listener_faults += 1
+    fault = (owner, _name(function), type(error).__name__)
+    # The traceback once: a listener that fails at every frame would fill the log.
+    log.error("%s: %s raised %r", owner, fault[1], error, exc_info=fault not in _logged)
+    if len(_logged) < MOST_LOGGED:
+        _logged.add(fault)
 
 
 def _name(function: Callable[..., object]) -> str:

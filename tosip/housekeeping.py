@@ -118,7 +118,7 @@ HEALTH_ITEMS: tuple[Item[Health], ...] = (
     ),
     Item(
         "ListenerFaults",
-        integer("Listeners that raised an error"),
+        integer("Callbacks that raised an error"),
         lambda health: health.listener_faults,
     ),
 )

@@ -53,6 +53,7 @@ class BackgroundTask:
         self._work = work
         self._on_change = on_change
         self._restart = restart
+        self._cancelled = False
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -62,13 +63,14 @@ class BackgroundTask:
 
     def start(self) -> None:
         """Start the work on the running event loop."""
+        self._cancelled = False
         self._task = asyncio.create_task(self._run(), name=self.name)
 
     def cancel(self) -> None:
         """End the work and do not wait for it."""
-        task = self._task
-        if task is not None and not task.done() and not task.cancelling():
-            task.cancel()  # once: a second time would interrupt how it cleans up
+        if self._task is not None and not self._cancelled:
+            self._task.cancel()  # once: a second time would interrupt how it cleans up
+        self._cancelled = True
         self._say("")
 
     async def stop(self) -> None:
@@ -98,7 +100,7 @@ class BackgroundTask:
         loop = asyncio.get_running_loop()
         while True:
             begun = loop.time()
-            if await self._run_once() or not self._restart:
+            if await self._run_once() or not self._restart or self._cancelled:
                 return
             if loop.time() - begun > LONGEST_DELAY:
                 delay = FIRST_DELAY
@@ -112,7 +114,7 @@ class BackgroundTask:
             await self._work()
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if self._cancelled or task is None or task.cancelling():
                 raise
             self._died(error)  # something that it waited for was cancelled, not the work
         except Exception as error:  # noqa: BLE001 (it is logged there)
@@ -126,9 +128,11 @@ class BackgroundTask:
 
     def _died(self, error: BaseException) -> None:
         HEALTH.task_faults += 1
-        follows = "it is started again" if self._restart else "it stays ended"
+        again = self._restart and not self._cancelled
+        follows = "it is started again" if again else "it stays ended"
         log.error("%s: ended by %r: %s", self.name, error, follows, exc_info=error)
-        self._say(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+        if not self._cancelled:
+            self._say(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
 
     def _say(self, fault: str) -> None:
         if fault:
@@ -143,6 +147,16 @@ class BackgroundTask:
                 self._on_change()
             except Exception:
                 log.exception("%s: could not be shown", self.name)
+
+
+def contain_unhandled(loop: asyncio.AbstractEventLoop) -> None:
+    """Count what callbacks of the event loop raise, and errors of tasks that nothing awaits."""
+
+    def handler(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        HEALTH.listener_faults += "exception" in context
+        loop.default_exception_handler(context)
+
+    loop.set_exception_handler(handler)
 
 
 async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -34,7 +34,7 @@ from tosip.iocs.system import (
 )
 from tosip.iocs.view import shown
 from tosip.logs import BRIEF, log_file
-from tosip.tasks import BackgroundTask
+from tosip.tasks import BackgroundTask, contain_unhandled
 
 if TYPE_CHECKING:
     from tosip.records.ioc import Ioc
@@ -149,6 +149,7 @@ def _start_log(var: Path) -> None:
 async def _run(config: NeostedConfig, options: argparse.Namespace) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    contain_unhandled(loop)
     signals.on_stop(lambda _: stop.set())
     # Before there are threads: the environment must not change while one of them reads it.
     network.stay_on_loopback()
