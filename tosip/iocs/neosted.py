@@ -43,7 +43,6 @@ log = logging.getLogger("tosip")
 # Where a user finds in the file what a part of the system complains about.
 PLACES = {
     "Tls.": "gateway.tls.",
-    "tls.": "gateway.tls.",
     "camera.": "gateway.camera.",
     "Spool.folder": "--var",
     "Spool.journal": "--var",
