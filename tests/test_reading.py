@@ -210,7 +210,14 @@ def test_fault_of_an_input_is_told_with_its_name(hint, make, words):
     assert re.search(words, fault), fault
 
 
+BIG = 60 * 1024**2
 OUTPUT_FAULTS = [
+    (
+        "NDArray[np.float64]",
+        lambda: output("d", length=BIG // 8 + 1),
+        rf"a length of at most {BIG // 8} \(TOSIP: {BIG} bytes\), got {BIG // 8 + 1}",
+    ),
+    ("str", lambda: output("d", length=2**21 + 1), "a length of at most 2097152"),
     ("float", lambda: output("d", alarm=Alarm()), "an alarm with a limit, got none"),
     ("float", lambda: output("d", alarm=Alarm(low=5, high=1)), "lolo <= low <= high <= hihi"),
     ("float", lambda: output("d", alarm=Alarm(high=1, hysteresis=-1)), "hysteresis of at least 0"),
@@ -235,6 +242,42 @@ def test_fault_of_an_output_is_told_with_its_name(hint, make, words):
     namespace = {"__annotations__": {"value": eval(hint)}, "value": make(), "__module__": __name__}
     (fault,) = faults(algorithm(outputs=type("Figures", (Outputs,), namespace)))
     assert re.match(f"Figures\\.value: .*{words}", fault), fault
+
+
+def test_outputs_that_are_too_large_together_are_refused_by_the_largest():
+    class Large(Outputs):
+        small: NDArray[np.int8] = output("d", length=BIG // 2)
+        large: NDArray[np.int16] = output("d", length=BIG // 4 + 1)
+
+    (fault,) = faults(algorithm(outputs=Large))
+    assert fault.startswith(f"Large.large: expected at most {BIG} bytes in all")
+
+
+@pytest.mark.parametrize(("given", "most"), [("1000", 125), (None, 2048)])
+def test_channel_access_has_no_room_for_longer_arrays_where_its_limit_is_in_force(
+    monkeypatch, given, most
+):
+    class Long(Outputs):
+        line: NDArray[np.float64] = output("d", length=most + 1)
+
+    assert describe(algorithm(outputs=Long)).outputs[0].length == most + 1
+    monkeypatch.setenv("EPICS_CA_AUTO_ARRAY_BYTES", "no")
+    monkeypatch.delenv("EPICS_CA_MAX_ARRAY_BYTES", raising=False)
+    if given:
+        monkeypatch.setenv("EPICS_CA_MAX_ARRAY_BYTES", given)
+    (fault,) = faults(algorithm(outputs=Long))
+    assert fault.startswith(f"Long.line: expected a length of at most {most} (EPICS_CA_MAX_ARRAY_B")
+
+
+def test_a_long_first_line_is_kept_and_shortened_for_epics():
+    line = "Half-flux diameter of all the stars that are good"
+
+    class Long(Outputs):
+        hfd: float = output(f"{line}\n\nMore about it.")
+
+    (field,) = describe(algorithm(outputs=Long)).outputs
+    assert (field.doc, field.details) == (line, "More about it.")
+    assert field.short_doc == "Half-flux diameter of all the stars..."
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
 def _replay(options: argparse.Namespace) -> int:
     if options.jobs < 1:
         raise ConfigurationError(f"--jobs: expected at least 1, got {options.jobs}")
-    if options.timeout is not None and options.timeout <= 0:
+    if options.timeout is not None and not options.timeout > 0:  # a NaN neither
         raise ConfigurationError(f"--timeout: expected more than 0 s, got {options.timeout:g}")
     if options.output:
         _check_output(options.output)
@@ -131,6 +131,7 @@ def _replay(options: argparse.Namespace) -> int:
         return _replay_bundles(options, algorithm, bundles)
     if options.bundled_code:
         raise ConfigurationError("--bundled-code: expected bundles, got images")
+    runs = program(options.algorithm, options.python)
     if not options.images:
         raise ConfigurationError(f"{options.algorithm}: expected an image behind it, got none")
     for image in options.images:
@@ -138,7 +139,7 @@ def _replay(options: argparse.Namespace) -> int:
     with _progress(len(options.images)) as advance:
         (description, rows), stopped = signals.run(
             replay(
-                program(options.algorithm, options.python),
+                runs,
                 options.images,
                 settings=options.set,
                 jobs=options.jobs,

@@ -23,6 +23,7 @@ from tosip.description import (
     enum_label,
 )
 from tosip.errors import DeclarationError
+from tosip.sizes import faults_together, size_faults
 
 LONGEST_UNITS = 15  # EPICS: EGU
 LONGEST_LABEL = 25  # EPICS: ZRST ... FFST
@@ -47,6 +48,8 @@ def describe(cls: type[Algorithm[Any, Any]]) -> Description:
     else:
         inputs = _fields(declared_inputs, ("param", "command"), faults)
         outputs = _fields(declared_outputs, ("output",), faults)
+        faults += faults_together(declared_inputs.__name__, inputs)
+        faults += faults_together(declared_outputs.__name__, outputs)
         _check_names((declared_inputs, declared_outputs), faults)
     watch = _watched(cls, faults)
     _check_state(cls, faults)
@@ -205,7 +208,11 @@ def _field(owner: str, name: str, hint: Any, spec: Spec, faults: list[str]) -> F
         return None
     before = len(faults)
     doc, details = _documentation(owner, spec.doc, faults)
-    wrong = _option_faults(spec) or _faults(kind, choices, spec)
+    wrong = (
+        _option_faults(spec)
+        or _faults(kind, choices, spec)
+        or size_faults(kind, dtype, spec.length or 0)
+    )
     faults.extend(f"{owner}: {fault}" for fault in wrong)
     if len(faults) > before:
         return None

@@ -22,6 +22,8 @@ def program(text: str, interpreter: Path | None) -> Program:
     name, _, class_name = (text, "", "") if os.path.isfile(text) else text.partition(":")
     file, python = Path(name), interpreter or Path(sys.executable)
     expect_file(file)
+    if file.suffix != ".py":
+        raise ConfigurationError(f"{file}: expected an algorithm's file, FILE.py")
     if not os.path.isfile(python):
         raise ConfigurationError(f"--python: expected a file, got none at {python}")
     if not is_utf8(file.resolve()):  # as messages to workers are

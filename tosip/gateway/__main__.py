@@ -26,7 +26,6 @@ logger = logging.getLogger("tosip.gateway")
 # Where a user finds in the file what a part of the gateway complains about.
 PLACES = {
     "Tls.": "listen.tls.",
-    "tls.": "listen.tls.",
     "Spool.folder": "spool.folder",
     "Spool.journal": "spool.folder",
     "ArchiveSettings.": "archive.",

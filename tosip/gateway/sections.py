@@ -47,13 +47,16 @@ class TlsConfig(Section):
     required: bool = False
     implicit_port: Port | None = None
 
-    def settings(self) -> TlsSettings:
-        """Return them as the gateway knows them; ConfigurationError if a file is not there."""
+    def settings(self, place: str) -> TlsSettings:
+        """Return them as the gateway knows them; ConfigurationError if a file is not there.
+
+        `place` is the key that the user has for this table.
+        """
         if self.key is None:  # then it is in the same file
-            expect_secret("tls.certificate", self.certificate)
+            expect_secret(f"{place}.certificate", self.certificate)
         else:
-            expect_file("tls.certificate", self.certificate)
-            expect_secret("tls.key", self.key)
+            expect_file(f"{place}.certificate", self.certificate)
+            expect_secret(f"{place}.key", self.key)
         return TlsSettings(**self.model_dump())
 
 

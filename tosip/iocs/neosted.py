@@ -42,10 +42,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tosip")
 
+_HIGHEST_PORT = 65535
+
 # Where a user finds in the file what a part of the system complains about.
 PLACES = {
     "Tls.": "gateway.tls.",
-    "tls.": "gateway.tls.",
     "camera.": "gateway.camera.",
     "Spool.folder": "--var",
     "Spool.journal": "--var",
@@ -112,6 +113,10 @@ def _configured(options: argparse.Namespace) -> NeostedConfig:
                 f"--cameras: expected 1 to {len(config.cameras)}, got {options.cameras}"
             )
         changes["cameras"] = config.cameras[: options.cameras]
+    if not 0 <= options.image_port <= _HIGHEST_PORT:
+        raise ConfigurationError(
+            f"--image-port: expected 0 to {_HIGHEST_PORT}, got {options.image_port}"
+        )
     if options.simulate and config.gateway.tls is not None and config.gateway.tls.required:
         raise ConfigurationError(
             "--simulate: expected gateway.tls.required = false: the simulated cameras have no TLS"
@@ -170,7 +175,8 @@ async def _run(config: NeostedConfig, options: argparse.Namespace) -> int:
         with placed({config.prefix: f"{_place_of_prefix(options)}: {config.prefix}"}):
             ioc = await _serve(system, options)
         stack.callback(ioc.stop)
-        await starting
+        with placed({"images: ": "--image-port: "} if options.image_port else {}):
+            await starting
         if options.pvlist:
             _list_pvs(options.pvlist, [*ioc.names(), *images.pv_names])
         follow = functools.partial(ioc.follow, system.pool.figures)

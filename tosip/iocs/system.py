@@ -30,6 +30,7 @@ from tosip.pipeline.pool import Pool
 from tosip.pipeline.ports import Ports
 from tosip.pipeline.start_faults import start_fault
 from tosip.tasks import BackgroundTask
+from tosip.texts import is_utf8
 
 ALL_FOCUS = "FOCUS"
 FIELD = "FIELD"
@@ -151,6 +152,9 @@ def _add_plugin(
     section = section_of(name)
     expect_file(f"{section}.file", config.file)
     expect_file(f"{section}.interpreter", config.interpreter)
+    if not is_utf8(config.file.resolve()):  # as messages to workers are
+        got = config.file.resolve()
+        raise ConfigurationError(f"{section}.file: expected a path in UTF-8, got {got}")
     config.limits.limits().check(section)
     program = Program(
         name,

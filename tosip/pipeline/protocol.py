@@ -179,6 +179,7 @@ def encode(type_: str, **fields: Any) -> bytes:
     In the flat fields, NumPy's scalars become Python's, arrays of another byte order the native's.
     """
     _check(type_, fields)
+    given = dict(fields)
     arrays: list[np.ndarray[Any, Any]] = []
     for field in FLAT:
         if fields.get(field):
@@ -188,7 +189,9 @@ def encode(type_: str, **fields: Any) -> bytes:
     except (TypeError, ValueError, RecursionError) as error:
         raise ProtocolError(f"{type_}: expected values that JSON can hold, got {error}") from error
     if len(data) > LONGEST_JSON:
-        raise ProtocolError(f"{type_}: expected at most {LONGEST_JSON} bytes, got {len(data)}")
+        raise ProtocolError(
+            f"{type_}{_largest(fields)}: expected at most {LONGEST_JSON} bytes, got {len(data)}"
+        )
     prefix = len(data).to_bytes(_PREFIX, "little")
     if not arrays:
         return prefix + data
@@ -198,8 +201,21 @@ def encode(type_: str, **fields: Any) -> bytes:
         parts += (bytes(-size % _ALIGNMENT), array.data)
         size += -size % _ALIGNMENT + array.nbytes
     if size > LONGEST:
-        raise ProtocolError(f"{type_}: expected at most {LONGEST} bytes, got {size}")
+        raise ProtocolError(
+            f"{type_}{_largest(given)}: expected at most {LONGEST} bytes, got {size}"
+        )
     return b"".join(parts)
+
+
+def _largest(fields: Mapping[str, Any]) -> str:
+    """Return the name of the value that takes the most room in a message."""
+    sizes = {f".{name}": len(value) for name, value in fields.items() if isinstance(value, str)}
+    for field in FLAT:
+        for name, value in (fields.get(field) or {}).items():
+            if isinstance(value, (str, np.ndarray)):
+                size = value.nbytes if isinstance(value, np.ndarray) else len(value)
+                sizes[f".{field}.{name}"] = size
+    return max(sizes, key=lambda name: sizes[name], default="")
 
 
 def decode(data: bytes) -> Message:

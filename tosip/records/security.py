@@ -40,7 +40,7 @@ def use_access_security(file: Path | None) -> None:
     file all are.
     """
     if file is not None and not file.is_file():
-        raise ConfigurationError(f"--acf: expected a file, got {file}")
+        raise ConfigurationError(f"--acf: expected a file, got none at {file}")
     path = str(file or DEFAULT_FILE).encode()
     # Once to see whether it is right; EPICS itself reads it when the IOC starts, and goes on
     # without any security if it is not. It adds its records then, if none were active before.

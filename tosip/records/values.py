@@ -14,6 +14,7 @@ from tosip.description import Alarm, Field, Kind, Severity
 from tosip.errors import ConfigurationError
 from tosip.names import LONGEST_RECORD
 from tosip.records.limits import keep_limits
+from tosip.texts import beginning, is_utf8, printable
 
 LONGEST_STRING = 39  # EPICS: stringin, stringout
 
@@ -131,7 +132,14 @@ def to_record(field: Field, plain: Any) -> Any:
     """Return what a record holds for a plain value."""
     if field.kind is Kind.COMMAND:
         return 0
+    if field.kind is Kind.STR:
+        return _text(plain, field.length)
     return field.choices.index(plain) if field.kind is Kind.ENUM else plain
+
+
+def _text(text: str, longest: int) -> str:
+    """Return a text as a record takes it: UTF-8 (a file's name may be other bytes), not too long."""
+    return beginning(text if is_utf8(text) else printable(text, "\n\t"), longest)
 
 
 def from_record(field: Field, value: Any) -> Any:

@@ -90,7 +90,7 @@ logging.getLogger("tosip").warning("550 caf\\udce9")
     done = subprocess.run([sys.executable, "-c", program, log], capture_output=True, check=True)
 
     assert done.stderr == b""
-    assert log.read_text().endswith("550 caf\\udce9\n")
+    assert log.read_text().endswith("550 caf\\xe9\n")
 
 
 @pytest.fixture
