@@ -24,6 +24,14 @@ def test_the_committed_file_holds_the_defaults():
     assert load_config(COMMITTED) == NeostedConfig()
 
 
+@pytest.mark.parametrize(("text", "hdu"), [("2", "2"), ("'SCI, 2'", "SCI, 2"), ("'all'", "all")])
+def test_the_drivers_get_the_options_of_fits_files(tmp_path, text, hdu):
+    path = tmp_path / "neosted.toml"
+    path.write_text(f"[fits]\nhdu = {text}\nchecksum = 'warn'")
+    options = load_config(path).fits.options()
+    assert (options.hdu, options.checksum) == (hdu, "warn")
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -41,6 +49,10 @@ def test_the_committed_file_holds_the_defaults():
             "a number of its own",
         ),
         ("[archive]\nhost = 'archive'", "password_file"),
+        ("[fits]\nhdu = 'SCI,x'", "fits.hdu: expected 'all', a number, 'NAME' or 'NAME,VERSION'"),
+        ("[fits]\nhdu = -1", "fits.hdu: expected 'all', a number"),
+        ("[fits]\nhdu = true", "fits.hdu"),
+        ("[fits]\nchecksum = 'on'", "fits.checksum: expected 'off', 'warn' or 'refuse', got 'on'"),
         ("[focus.limits]\nmemory = 1", "focus.limits.memory: unknown key"),
         ("[focus.limits]\nnice = 20", "focus.limits.nice: "),
         ("[field.limits]\ncpus = [-1]", "field.limits.cpus.0: "),
