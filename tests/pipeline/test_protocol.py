@@ -409,8 +409,7 @@ def test_a_message_that_is_too_large_names_its_largest_value():
     found = {"outputs": {"line": line, "small": line[:9]}, "attributes": {}, "seconds": 0.1}
     with pytest.raises(ProtocolError, match=r"^result\.outputs\.line: expected at most \d+ bytes"):
         protocol.encode("result", **fields, **found)
+    text = {"message": "x" * (protocol.LONGEST_JSON + 1)}
+    said = {**fields, **text, "outputs": {}, "attributes": {}, "seconds": 0.1}
     with pytest.raises(ProtocolError, match=r"^result\.message: expected at most \d+ bytes"):
-        text = {"message": "x" * (protocol.LONGEST_JSON + 1)}
-        protocol.encode(
-            "result", **{**fields, **text, "outputs": {}, "attributes": {}, "seconds": 0.1}
-        )
+        protocol.encode("result", **said)

@@ -138,7 +138,7 @@ def to_record(field: Field, plain: Any) -> Any:
 
 
 def _text(text: str, longest: int) -> str:
-    """Return a text as a record takes it: UTF-8 (a file's name may be other bytes), not too long."""
+    """Return a text as a record takes it: UTF-8 (names of files may not be), at most so long."""
     return beginning(text if is_utf8(text) else printable(text, "\n\t"), longest)
 
 
