@@ -24,10 +24,13 @@ from pathlib import Path
 import numpy as np
 from astropy.utils.exceptions import AstropyWarning
 
+from tosip.drivers.fits_cards import Value
 from tosip.drivers.fits_decode import Pixels, decode, fill_16bit
-from tosip.drivers.fits_header import Attribute, exposure_start, header_attributes
+from tosip.drivers.fits_header import header_attributes
 from tosip.drivers.fits_layout import find_image
+from tosip.drivers.fits_options import FitsOptions
 from tosip.drivers.fits_source import Source, describe_os_error, open_source
+from tosip.drivers.fits_time import Start, exposure_start
 from tosip.errors import FrameError
 
 Allocate = Callable[[tuple[int, ...], "np.dtype[np.generic]"], Pixels]
@@ -42,16 +45,26 @@ class FitsFrame:
     that FITS stores first.
 
     `attributes` are the keywords of the primary header, overlaid by those of the image's own.
-    `timestamp` is the start of exposure from DATE-OBS, Unix seconds UTC, None where it is not told.
+    `start` is the start of exposure, and `timestamp` its Unix seconds (UTC), None without one.
     """
 
     pixels: Pixels
-    attributes: dict[str, Attribute]
-    timestamp: float | None
+    attributes: dict[str, Value]
+    start: Start
+
+    @property
+    def timestamp(self) -> float | None:
+        """See above."""
+        return self.start.seconds
 
 
 def read_fits(
-    path: Path, allocate: Allocate, *, max_bytes: int = 1 << 30, memory: Source | None = None
+    path: Path,
+    allocate: Allocate,
+    *,
+    max_bytes: int = 1 << 30,
+    memory: Source | None = None,
+    options: FitsOptions = FitsOptions(),  # noqa: B008
 ) -> FitsFrame:
     """Read the first image of the FITS file at `path` into the array that `allocate` gives.
 
@@ -72,7 +85,8 @@ def read_fits(
         pixels = _checked(allocate(image.shape, image.dtype), image)
         with _faults(path):
             image.fill(pixels)
-    return FitsFrame(pixels, image.attributes, exposure_start(image.attributes))
+    start = exposure_start(image.attributes, earliest_year=options.earliest_year)
+    return FitsFrame(pixels, image.attributes, start)
 
 
 @dataclass(frozen=True)
@@ -81,7 +95,7 @@ class _Image:
 
     shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
-    attributes: dict[str, Attribute]
+    attributes: dict[str, Value]
     fill: Callable[[Pixels], None]
 
 
@@ -90,14 +104,14 @@ def _examine(source: Source, max_bytes: int) -> _Image:
     attributes = header_attributes(primary)
     fill: Callable[[Pixels], None]
     if (zero := unit.zero_of_16bit) is not None:
-        header, dtype = unit.header, np.dtype(np.uint16 if zero else np.int16)
+        dtype: np.dtype[np.generic] = np.dtype(np.uint16 if zero else np.int16)
         fill = partial(fill_16bit, source, unit.data_offset, flip=zero != 0)
     else:
-        header, decoded = decode(source, unit, max_bytes)
+        decoded = decode(source, unit, max_bytes)
         dtype = decoded.dtype.newbyteorder("=")
         fill = partial(_copy, decoded)
     if unit.index:
-        attributes |= header_attributes(header)
+        attributes |= header_attributes(unit.raw_header, tiled=unit.tiled)
     return _Image(unit.shape, dtype, attributes, fill)
 
 

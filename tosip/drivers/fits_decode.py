@@ -44,8 +44,8 @@ def fill_16bit(source: Source, offset: int, pixels: Pixels, *, flip: bool) -> No
             np.bitwise_xor(part, _TOP_BIT, out=part)
 
 
-def decode(source: Source, unit: Unit, max_bytes: int) -> tuple[fits.Header, Pixels]:
-    """Return the header and the pixels of a unit as astropy gives them, in any byte order.
+def decode(source: Source, unit: Unit, max_bytes: int) -> Pixels:
+    """Return the pixels of a unit as astropy gives them, in any byte order.
 
     Raises `FrameError` for what is found wrong here; astropy adds errors of many other types.
     """
@@ -56,13 +56,11 @@ def decode(source: Source, unit: Unit, max_bytes: int) -> tuple[fits.Header, Pix
     if unit.tiled:
         check_tiles(unit, stored, data, max_bytes)
     with fits.open(io.BytesIO(stored), memmap=False) as units, np.errstate(all="ignore"):
-        image = units[min(unit.index, 1)]
-        header = image.header.copy()  # reading the pixels removes BSCALE and BZERO from it
-        pixels = image.data
+        pixels = units[min(unit.index, 1)].data
     if not isinstance(pixels, np.ndarray) or pixels.shape != unit.shape:
         got = getattr(pixels, "shape", "none")
         raise FrameError(f"expected pixels of shape {unit.shape}, got {got}")
     if pixels.dtype.kind not in "iuf" or pixels.nbytes > max_bytes:
         got = f"{pixels.nbytes} bytes of {pixels.dtype}"
         raise FrameError(f"expected at most {max_bytes} bytes of numbers, got {got}")
-    return header, pixels
+    return pixels

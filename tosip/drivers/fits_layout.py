@@ -58,10 +58,10 @@ class Unit:
         return 0 if zero == 0 and "BLANK" not in self.header else None
 
 
-def find_image(source: Source, max_bytes: int) -> tuple[fits.Header, Unit]:
-    """Return the primary header and the first unit that holds an image of 2 or 3 axes."""
+def find_image(source: Source, max_bytes: int) -> tuple[bytes, Unit]:
+    """Return the raw primary header and the first unit that holds an image of 2 or 3 axes."""
     unit = _read_unit(source, 0, 0, max_bytes)
-    primary = unit.header
+    primary = unit.raw_header
     while not unit.shape:
         _check_length(source, unit)
         if unit.index >= _MAX_UNITS or read_bytes(source, unit.end, 8) != b"XTENSION":

@@ -1,0 +1,152 @@
+"""The cards of a FITS header as keywords and values, in every spelling that cameras write.
+
+A card has 80 bytes: a keyword, `=` in column 9, a value, and a comment behind `/` (FITS standard
+4.0, section 4). Where a card breaks these rules its value is the number that was clearly meant, or
+else the text as written: no keyword that has a value is lost. Astropy, which reads the structure of
+a file, is not asked here: it drops such cards, and takes `'CAM: 3'` for a record-valued card.
+
+Control characters are blanks. Bytes outside ASCII are UTF-8, or else Windows-1252 (Latin-1).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+
+Value = bool | int | float | str
+
+CARD = 80
+# Cameras pad with NUL, and programs write tabs and line ends.
+_BLANKS = bytes(32 if b < 32 or b == 127 else b for b in range(256))
+_COMMENTARY = ("COMMENT", "HISTORY", "CONTINUE")
+_HIERARCH = re.compile(r"HIERARCH\s+(?P<keyword>[^=']*[^=' ])\s*=(?P<value>.*)", re.IGNORECASE)
+_ELSEWHERE = re.compile(r"\s*(?P<keyword>[^\s='/]+)\s*=(?P<value>.*)")
+_WORD = re.compile(r"[\w-]+", re.ASCII)
+_QUOTED = re.compile(r"'(?P<text>(?:[^']|'')*)'\s*(?:/.*)?")
+_STRAY_QUOTE = re.compile(r"'(?P<text>.*)'\s*(?:/[^']*)?")  # 'O'Brien'
+_FRACTION = re.compile(r"[+-]?[\d.]+/\d", re.ASCII)  # 1/250, 26/10/92
+_COMMENT = re.compile(r"\s/|^/")
+
+_REAL = r"[+-]? *(?:\d+[.,]?\d*|[.,]\d+)(?:[ED][+-]?\d+)?"
+_FLAGS = re.IGNORECASE | re.ASCII
+_INTEGER = re.compile(r"(?P<number>[+-]? *\d+) *[,;]?", _FLAGS)
+_FLOAT = re.compile(rf"(?P<number>{_REAL}) *[,;]?", _FLAGS)
+# As C libraries print them, Microsoft's too: -nan(ind), 1.#INF.
+_NAN = re.compile(r"[+-]?(?:nan(?:\(\w*\))?|1\.#(?:Q?NAN|SNAN|IND)\d*)", _FLAGS)
+_INFINITY = re.compile(r"(?P<sign>[+-]?)(?:inf(?:inity)?|1\.#INF\d*)", _FLAGS)
+_COMPLEX = re.compile(rf"\( *(?P<real>{_REAL}) *, *(?P<imaginary>{_REAL}) *\)", _FLAGS)
+_LOGICAL = {"T": True, "F": False}
+_LOGICAL_WORDS = {"TRUE": True, ".TRUE.": True, ".T.": True}
+_LOGICAL_WORDS |= {"FALSE": False, ".FALSE.": False, ".F.": False}
+
+
+def blank_controls(header: bytes) -> bytes:
+    """Return header bytes with blanks in place of control characters."""
+    return header.translate(_BLANKS)
+
+
+def read_cards(header: bytes) -> Iterator[tuple[str, Value]]:
+    """Yield the keyword and value of each card up to END, long strings joined.
+
+    Cards without a value are left out. Commentary cards give their text, one by one; so do cards
+    without `=`, unless a number or a string follows the keyword.
+    """
+    pending: tuple[str, Value] | None = None
+    text = blank_controls(header).decode("latin-1")
+    for start in range(0, len(text), CARD):
+        card = text[start : start + CARD]
+        if card[:8] == "END     ":
+            break
+        if card.startswith("CONTINUE") and pending and str(pending[1]).endswith("&"):
+            more = parse_value(card[8:])
+            pending = pending[0], f"{str(pending[1])[:-1]}{'' if more is None else more}"
+            continue
+        if pending:
+            yield pending[0], _decoded(pending[1])
+        pending = _read_card(card)
+    if pending:
+        yield pending[0], _decoded(pending[1])
+
+
+def _read_card(card: str) -> tuple[str, Value] | None:
+    keyword, text = card[:8].strip().upper(), card[8:].rstrip()
+    parse: Callable[[str], Value | None] = parse_value
+    if not keyword:  # a comment
+        return None
+    if keyword in _COMMENTARY:
+        return keyword, text
+    if match := _HIERARCH.fullmatch(card):
+        keyword, text = match["keyword"], match["value"]
+    elif text.startswith("="):
+        text = text[1:]
+    elif match := _ELSEWHERE.fullmatch(card):
+        keyword, text = match["keyword"], match["value"]
+    elif _WORD.fullmatch(keyword):
+        parse = _parse_commentary
+    else:
+        return None
+    value = parse(text)
+    name = " ".join(keyword.upper().encode("ascii", "replace").decode("ascii").split())
+    return None if value is None else (name, value)
+
+
+def parse_value(text: str) -> Value | None:
+    """Return the value in `text`, which may have a comment behind it; None if there is none."""
+    text = text.strip()
+    if text.startswith("'"):
+        return _parse_string(text)
+    if not _FRACTION.match(text):
+        plain = _parse_plain(text.partition("/")[0].strip())
+        if plain is not None:
+            return plain
+    written = text[: match.start()] if (match := _COMMENT.search(text)) else text
+    return written.rstrip() or None
+
+
+def _parse_commentary(text: str) -> Value | None:
+    """Return the number or string of a card that lacks its `=`, or else all its text."""
+    text = text.strip()
+    value = parse_value(text)
+    return value if text.startswith("'") or not isinstance(value, str) else text
+
+
+def _parse_string(text: str) -> str:
+    match = _QUOTED.fullmatch(text)
+    if match is None and (stray := _STRAY_QUOTE.fullmatch(text)):
+        return stray["text"].rstrip()
+    written = match["text"] if match else text[1:]  # it has no end: all the card
+    return written.replace("''", "'").rstrip()
+
+
+def _parse_plain(text: str) -> Value | None:
+    """Return a number or a logical value, None for anything else."""
+    if text in _LOGICAL:
+        return _LOGICAL[text]
+    if match := _INTEGER.fullmatch(text):
+        return int(match["number"].replace(" ", ""))
+    if match := _FLOAT.fullmatch(text):
+        number = _real(match["number"])
+        return number if math.isfinite(number) else None
+    if _NAN.fullmatch(text):
+        return math.nan
+    if match := _INFINITY.fullmatch(text):
+        return float(f"{match['sign']}inf")
+    if match := _COMPLEX.fullmatch(text):
+        return str(complex(_real(match["real"]), _real(match["imaginary"])))
+    return _LOGICAL_WORDS.get(text.upper())
+
+
+def _real(text: str) -> float:
+    """Return a number as C and Fortran write it, with a decimal point or comma."""
+    return float(re.sub("[dD]", "e", text).replace(",", ".").replace(" ", ""))
+
+
+def _decoded(value: Value) -> Value:
+    if not isinstance(value, str) or value.isascii():
+        return value
+    raw = value.encode("latin-1")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")
