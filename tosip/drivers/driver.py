@@ -1,8 +1,9 @@
 """The driver of one camera: stored FITS files become NDArrays on its port.
 
 Files are read one after the other, in a thread. A file that cannot be read is a fault of that frame
-only: it is counted, shown and logged, and the next one is read. A pool that is full delays reading;
-the files wait where they are stored.
+only: it is counted, shown and logged, and the next one is read. A file that does not claim to be
+FITS is no fault: it is counted apart. A pool that is full delays reading; the files wait where they
+are stored.
 """
 
 import asyncio
@@ -17,6 +18,8 @@ from typing import Any
 import numpy as np
 
 from tosip.drivers.fits import FitsFrame, read_fits
+from tosip.drivers.fits_claim import OtherFileError, claims_fits
+from tosip.drivers.fits_options import FitsOptions
 from tosip.drivers.fits_source import Source
 from tosip.errors import FrameError, TosipError
 from tosip.pipeline.ndarray import NDArray
@@ -24,6 +27,7 @@ from tosip.pipeline.origin import Origin
 from tosip.pipeline.pool import Lease, Pool, PoolExhausted
 from tosip.pipeline.ports import Port, Ports
 
+TIME_SOURCE, TIME_FAULT = "TimeSource", "TimeFault"  # attributes of each frame
 POOL_TIMEOUT = 60.0  # of a reader that waits for memory
 
 log = logging.getLogger(__name__)
@@ -45,11 +49,18 @@ def load_fits(
     unique_id: int,
     received: float,
     memory: Source | None = None,
+    *,
+    name: str = "",
+    options: FitsOptions = FitsOptions(),  # noqa: B008
 ) -> NDArray:
     """Read a file into a leased buffer; call it in a thread beside `loop`.
 
-    `received` (Unix seconds) is the time stamp of a frame whose header has none. FrameError if the
-    file is no frame, or if the pool stays full. `memory` has the file's bytes, if they are there.
+    `received` (Unix seconds) is the time stamp of a frame whose header has no usable one. The
+    attribute TimeSource says which keywords the time is from, or "reception", and TimeFault why.
+    `memory` has the file's bytes, if they are there; `name` is the camera's for the file.
+
+    Raises FrameError if the file cannot be read or the pool stays full, and OtherFileError, which
+    is one, if the file does not claim to be FITS.
     """
     leases: list[Lease] = []
 
@@ -63,14 +74,23 @@ def load_fits(
             raise FrameError(f"{path.name}: expected room in the frame pool, got none") from error
         return leases[-1].view(shape, dtype)
 
-    frame: FitsFrame = read_fits(path, allocate, max_bytes=pool.budget, memory=memory)
+    try:
+        frame: FitsFrame = read_fits(
+            path, allocate, max_bytes=pool.budget, memory=memory, options=options
+        )
+    except FrameError as error:
+        if claims_fits(path, name or path.name, memory):
+            raise
+        raise OtherFileError(str(error)) from error
+    start = frame.start
+    about_time = {TIME_SOURCE: start.source} | ({TIME_FAULT: start.fault} if start.fault else {})
     return NDArray(
         unique_id,
-        received if frame.timestamp is None else frame.timestamp,
+        received if start.seconds is None else start.seconds,
         frame.pixels.shape,
         frame.pixels.dtype.name,
         leases[-1],
-        frame.attributes,
+        {**frame.attributes, **about_time},
     )
 
 
@@ -81,9 +101,16 @@ class FitsDriver:
     read, and when the plugins have done with all frames.
     """
 
-    def __init__(self, name: str, pool: Pool, ports: Ports) -> None:
+    def __init__(
+        self,
+        name: str,
+        pool: Pool,
+        ports: Ports,
+        options: FitsOptions = FitsOptions(),  # noqa: B008
+    ) -> None:
         self.name = name
         self.pool = pool
+        self.options = options
         self.origin = Origin()
         self.wait_for_plugins = False
         self.acquiring = True
@@ -93,7 +120,10 @@ class FitsDriver:
         self.unique_id = 0
         self.array_counter = 0
         self.failed_files = 0
+        self.other_files = 0
         self.skipped_files = 0
+        self.time_source = ""
+        self.time_fault = ""
         self.last_name = ""
         self.message = ""
         self._reading = False
@@ -173,8 +203,6 @@ class FitsDriver:
             log.exception("%s: %r", self.name, listener)
 
     async def _read(self, stored: _Stored) -> None:
-        self.unique_id += 1
-        self.last_name = stored.name
         loop = asyncio.get_running_loop()
         try:
             array = await asyncio.to_thread(
@@ -182,22 +210,34 @@ class FitsDriver:
                 stored.path,
                 self.pool,
                 loop,
-                self.unique_id,
+                self.unique_id + 1,
                 stored.received,
                 stored.memory,
+                name=stored.name,
+                options=self.options,
             )
+        except OtherFileError:
+            self.other_files += 1
+            log.info("%s: %s is no frame: archived only", self.name, stored.name)
         except TosipError as error:
-            self.failed_files += 1
             # The spool names files by its own ids; people know the name that the camera gave.
-            self.message = str(error).replace(stored.path.name, stored.name)
+            self._done(stored, str(error).replace(stored.path.name, stored.name))
             log.warning("%s: %s", self.name, self.message)
-            return
         except Exception as error:
-            self.failed_files += 1
-            self.message = f"{stored.name}: a fault of TOSIP: {error!r}"
+            self._done(stored, f"{stored.name}: a fault of TOSIP: {error!r}")
             log.exception("%s: %s", self.name, stored.name)
-            return
-        array = replace(array, origin=self.origin)
-        self.array_counter += 1
-        self.message = ""
-        self.port.publish(array)
+        else:
+            self._done(stored)
+            self.time_source = str(array.attributes[TIME_SOURCE])
+            self.time_fault = str(array.attributes.get(TIME_FAULT, ""))
+            self.port.publish(replace(array, origin=self.origin))
+
+    def _done(self, stored: _Stored, fault: str = "") -> None:
+        """Count a frame."""
+        self.unique_id += 1
+        self.last_name = stored.name
+        self.message = fault
+        if fault:
+            self.failed_files += 1
+        else:
+            self.array_counter += 1

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from tosip.drivers.fits_cards import blank_controls
 from tosip.errors import FrameError
 
 _CHUNK = 1 << 20
@@ -90,7 +91,7 @@ def open_source(path: Path, max_bytes: int, memory: Source | None = None) -> Ite
     `memory` has the file's bytes, if they are in memory: a plain file is not opened then. No more
     than `max_bytes` are unpacked from a compressed file.
     """
-    if memory is not None and read_bytes(memory, 0, len(_FITS)) == _FITS:
+    if memory is not None and blank_controls(read_bytes(memory, 0, len(_FITS))) == _FITS:
         yield memory
         return
     # Without O_NONBLOCK a named pipe under a FITS name would hang the caller.
@@ -119,7 +120,7 @@ def _check_kind(status: os.stat_result) -> None:
 
 
 def _check_magic(magic: bytes) -> None:
-    if magic != _FITS:
+    if blank_controls(magic) != _FITS:
         shown = ascii(magic.decode("latin-1"))
         raise FrameError(f"expected a FITS file (plain, gzip or bzip2), got one starting {shown}")
 

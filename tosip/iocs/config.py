@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, NonNegativeInt, model_validator
 import tosip.plugins
 from tosip.configuration import FilePath, Section, read_table, validated
 from tosip.description import Alarm, Description, Kind
+from tosip.drivers.fits_options import FitsOptions
 from tosip.errors import ConfigurationError
 from tosip.iocs.uploads import ArchivingConfig, UploadsConfig
 from tosip.pipeline.limits import NICEST, Limits
@@ -106,6 +107,16 @@ class BundlesConfig(Section):
     alike: int = Field(3, ge=1)
 
 
+class FitsConfig(Section):
+    """How the cameras' FITS files are read: see `FitsOptions`."""
+
+    earliest_year: int = Field(FitsOptions.earliest_year, ge=1990, le=2100)
+
+    def options(self) -> FitsOptions:
+        """Return them as the driver takes them."""
+        return FitsOptions(**self.model_dump())
+
+
 class SimulationConfig(Section):
     """What `--simulate` exposes: square frames of `size` pixels every `period` seconds."""
 
@@ -124,6 +135,7 @@ class NeostedConfig(Section):
     )
     gateway: UploadsConfig = UploadsConfig()
     archive: ArchivingConfig = ArchivingConfig()
+    fits: FitsConfig = FitsConfig()
     focus: PluginConfig = PluginConfig(file=_PLUGINS / "focus.py")
     field: PluginConfig = PluginConfig(file=_PLUGINS / "field.py", queue_size=100)
     environment: PluginConfig = PluginConfig(file=_PLUGINS / "environment.py", queue_size=100)

@@ -121,8 +121,9 @@ def _keeper(config: NeostedConfig, var: Path) -> Keeper:
 
 
 def _add_drivers(system: System, pool: Pool, ports: Ports, stack: AsyncExitStack) -> None:
+    options = system.config.fits.options()
     for camera in system.config.cameras:
-        driver = FitsDriver(camera.port, pool, ports)
+        driver = FitsDriver(camera.port, pool, ports, options)
         stack.push_async_callback(driver.stop)
         system.drivers[camera.port] = driver
 

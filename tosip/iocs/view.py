@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.table import Table
 
 from tosip.iocs.system import ENVIRONMENT, FIELD, System
+from tosip.pipeline.epics_time import within_epics
 from tosip.pipeline.plugin import Outcome, Plugin
 
 EXPOSURE_TIMEOUT = 20.0  # s after an exposure's first figures, when a camera is missing
@@ -62,7 +63,7 @@ def _row(plugin: Plugin) -> list[str]:
     found = outcome.outputs or {}
     color = _COLORS.get(outcome.status.value, "white")
     said = str(found.get("outcome", outcome.message.strip().rsplit("\n", 1)[-1][:40]))
-    age = time.time() - outcome.array.timestamp
+    age = time.time() - within_epics(outcome.array.timestamp)
     return [
         _figure(found, "hfd"),
         _figure(found, "fwhm"),
@@ -111,7 +112,7 @@ class ExposureLines:
 
     def _listener(self, camera: str) -> Callable[[Outcome], None]:
         def done(outcome: Outcome) -> None:
-            timestamp = round(outcome.array.timestamp, 3)
+            timestamp = round(within_epics(outcome.array.timestamp), 3)
             if timestamp in self._printed:
                 return  # too late for its line
             if timestamp not in self._exposures:

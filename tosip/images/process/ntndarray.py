@@ -10,6 +10,7 @@ from p4p.nt import timeStamp as nt_time
 
 from tosip.images.process.binning import Binned, bin_pixels
 from tosip.images.process.frame import Frame
+from tosip.pipeline.epics_time import within_epics
 from tosip.pipeline.ndarray import AttributeValue, attribute_type
 from tosip.pipeline.port_panel import COLOR_MODES
 
@@ -142,6 +143,7 @@ def _value(frame: Frame, image: Binned) -> Value:
 
 
 def _time(timestamp: float) -> dict[str, int]:
+    timestamp = within_epics(timestamp)
     seconds = floor(timestamp)
     # Of a double only some 0.2 us are left today: rounding makes its decimals come back.
     nanoseconds = min(round((timestamp - seconds) * 1e9), 999_999_999)
