@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 from astropy.time import Time
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tosip.drivers.fits_time import exposure_start
@@ -192,6 +192,7 @@ def test_the_edges_of_what_epics_can_hold(text, year, now, seconds):
     assert found.seconds == (None if seconds is None else pytest.approx(seconds))
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(["DATE-OBS", "MJD-OBS", "JD", "UT"]),
     st.one_of(

@@ -22,7 +22,7 @@ _BLANKS = bytes(32 if b < 32 or b == 127 else b for b in range(256))
 _COMMENTARY = ("COMMENT", "HISTORY", "CONTINUE")
 _HIERARCH = re.compile(r"HIERARCH\s+(?P<keyword>[^=']*[^=' ])\s*=(?P<value>.*)", re.IGNORECASE)
 _ELSEWHERE = re.compile(r"\s*(?P<keyword>[^\s='/]+)\s*=(?P<value>.*)")
-_WORD = re.compile(r"[\w-]+", re.ASCII)
+_WORD = re.compile(r"[\w-]*[A-Z0-9][\w-]*", re.ASCII)  # no line of dashes
 _QUOTED = re.compile(r"'(?P<text>(?:[^']|'')*)'\s*(?:/.*)?")
 _STRAY_QUOTE = re.compile(r"'(?P<text>.*)'\s*(?:/[^']*)?")  # 'O'Brien'
 _FRACTION = re.compile(r"[+-]?[\d.]+/\d", re.ASCII)  # 1/250, 26/10/92

@@ -16,7 +16,7 @@ from tosip.errors import FrameError
 _FIRST = b"SIMPLE"
 _SUFFIXES = (".fits", ".fit", ".fts", ".fz")
 _PACKED = (".gz", ".bz2", ".z", ".zip", ".xz", ".zst", ".lz4", ".7z")
-_HEAD = 1 << 20  # holds the first block of any bzip2 file, which must be whole to be unpacked
+_HEAD = 1 << 20  # holds the first block of a bzip2 file: only whole blocks can be unpacked
 _GZIP = 31  # zlib's window bits for gzip
 
 

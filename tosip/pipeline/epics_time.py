@@ -15,6 +15,4 @@ def within_epics(timestamp: float) -> float:
 
     The epoch, which EPICS clients show as "undefined", also stands for NaN.
     """
-    if math.isnan(timestamp):
-        return EPICS_EPOCH
-    return min(max(timestamp, EPICS_EPOCH), EPICS_END)
+    return EPICS_EPOCH if math.isnan(timestamp) else min(max(timestamp, EPICS_EPOCH), EPICS_END)
