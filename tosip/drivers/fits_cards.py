@@ -14,19 +14,19 @@ import math
 import re
 from collections.abc import Callable, Iterator
 
+from tosip.blanks import blank_controls
+
 Value = bool | int | float | str
 
 CARD = 80
-# Cameras pad with NUL, and programs write tabs and line ends.
-_BLANKS = bytes(32 if b < 32 or b == 127 else b for b in range(256))
 _COMMENTARY = ("COMMENT", "HISTORY", "CONTINUE")
-_HIERARCH = re.compile(r"HIERARCH\s+(?P<keyword>[^=']*[^=' ])\s*=(?P<value>.*)", re.IGNORECASE)
-_ELSEWHERE = re.compile(r"\s*(?P<keyword>[^\s='/]+)\s*=(?P<value>.*)")
+_HIERARCH = re.compile(r"HIERARCH +(?P<keyword>[^=']*[^=' ]) *=(?P<value>.*)", re.IGNORECASE)
+_ELSEWHERE = re.compile(r" *(?P<keyword>[^ ='/]+) *=(?P<value>.*)")
 _WORD = re.compile(r"[\w-]*[A-Z0-9][\w-]*", re.ASCII)  # no line of dashes
-_QUOTED = re.compile(r"'(?P<text>(?:[^']|'')*)'\s*(?:/.*)?")
-_STRAY_QUOTE = re.compile(r"'(?P<text>.*)'\s*(?:/[^']*)?")  # 'O'Brien'
+_QUOTED = re.compile(r"'(?P<text>(?:[^']|'')*)' *(?:/.*)?")
+_STRAY_QUOTE = re.compile(r"'(?P<text>.*)' *(?:/[^']*)?")  # 'O'Brien'
 _FRACTION = re.compile(r"[+-]?[\d.]+/\d", re.ASCII)  # 1/250, 26/10/92
-_COMMENT = re.compile(r"\s/|^/")
+_COMMENT = re.compile(r" /|^/")
 
 _REAL = r"[+-]? *(?:\d+[.,]?\d*|[.,]\d+)(?:[ED][+-]?\d+)?"
 _FLAGS = re.IGNORECASE | re.ASCII
@@ -39,11 +39,6 @@ _COMPLEX = re.compile(rf"\( *(?P<real>{_REAL}) *, *(?P<imaginary>{_REAL}) *\)", 
 _LOGICAL = {"T": True, "F": False}
 _LOGICAL_WORDS = {"TRUE": True, ".TRUE.": True, ".T.": True}
 _LOGICAL_WORDS |= {"FALSE": False, ".FALSE.": False, ".F.": False}
-
-
-def blank_controls(header: bytes) -> bytes:
-    """Return header bytes with blanks in place of control characters."""
-    return header.translate(_BLANKS)
 
 
 def read_cards(header: bytes) -> Iterator[tuple[str, Value]]:
@@ -70,7 +65,7 @@ def read_cards(header: bytes) -> Iterator[tuple[str, Value]]:
 
 
 def _read_card(card: str) -> tuple[str, Value] | None:
-    keyword, text = card[:8].strip().upper(), card[8:].rstrip()
+    keyword, text = card[:8].strip(" ").upper(), card[8:].rstrip(" ")
     parse: Callable[[str], Value | None] = parse_value
     if not keyword:  # a comment
         return None
@@ -93,20 +88,20 @@ def _read_card(card: str) -> tuple[str, Value] | None:
 
 def parse_value(text: str) -> Value | None:
     """Return the value in `text`, which may have a comment behind it; None if there is none."""
-    text = text.strip()
+    text = text.strip(" ")
     if text.startswith("'"):
         return _parse_string(text)
     if not _FRACTION.match(text):
-        plain = _parse_plain(text.partition("/")[0].strip())
+        plain = _parse_plain(text.partition("/")[0].strip(" "))
         if plain is not None:
             return plain
     written = text[: match.start()] if (match := _COMMENT.search(text)) else text
-    return written.rstrip() or None
+    return written.rstrip(" ") or None
 
 
 def _parse_commentary(text: str) -> Value | None:
     """Return the number or string of a card that lacks its `=`, or else all its text."""
-    text = text.strip()
+    text = text.strip(" ")
     value = parse_value(text)
     return value if text.startswith("'") or not isinstance(value, str) else text
 
@@ -114,9 +109,9 @@ def _parse_commentary(text: str) -> Value | None:
 def _parse_string(text: str) -> str:
     match = _QUOTED.fullmatch(text)
     if match is None and (stray := _STRAY_QUOTE.fullmatch(text)):
-        return stray["text"].rstrip()
+        return stray["text"].rstrip(" ")
     written = match["text"] if match else text[1:]  # it has no end: all the card
-    return written.replace("''", "'").rstrip()
+    return written.replace("''", "'").rstrip(" ")
 
 
 def _parse_plain(text: str) -> Value | None:

@@ -11,7 +11,8 @@ import re
 
 from astropy.io import fits
 
-from tosip.drivers.fits_cards import CARD, Value, blank_controls, read_cards
+from tosip.blanks import blank_controls
+from tosip.drivers.fits_cards import CARD, Value, read_cards
 from tosip.drivers.fits_source import Source, read_bytes
 from tosip.errors import FrameError
 

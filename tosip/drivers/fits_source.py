@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from tosip.drivers.fits_cards import blank_controls
+from tosip.blanks import blank_controls
 from tosip.errors import FrameError
 
 _CHUNK = 1 << 20
