@@ -147,8 +147,8 @@ def test_the_time_of_exposure_has_a_source(tmp_path, packed):
     header = {"DATE-OBS": "2023-06-01", "MJD-OBS": 60096.25}
     data = stored(ramp(), header=header, hdu=fits.CompImageHDU if packed else fits.PrimaryHDU)
     frame = read_bytes_as_file(tmp_path, data)
-    assert (frame.timestamp, frame.start.source) == (1685599200.0, "MJD-OBS")
+    assert (frame.timestamp, frame.attributes["TimeSource"]) == (1685599200.0, "MJD-OBS")
     options = FitsOptions(earliest_year=2024)
     frame = read_bytes_as_file(tmp_path, data, options=options)
-    assert (frame.timestamp, frame.start.source) == (None, "reception")
-    assert "MJD-OBS = '60096.25' is before 2024" in frame.start.fault
+    assert (frame.timestamp, frame.attributes["TimeSource"]) == (None, "reception")
+    assert "MJD-OBS = '60096.25' is before 2024" in str(frame.attributes["TimeFault"])

@@ -18,17 +18,18 @@ from typing import Any
 import numpy as np
 
 from tosip.drivers.fits import FitsFrame, read_fits
-from tosip.drivers.fits_claim import OtherFileError, claims_fits
+from tosip.drivers.fits_claim import claims_fits
 from tosip.drivers.fits_options import FitsOptions
 from tosip.drivers.fits_source import Source
+from tosip.drivers.fits_time import TIME_FAULT, TIME_SOURCE
 from tosip.errors import FrameError, TosipError
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.origin import Origin
 from tosip.pipeline.pool import Lease, Pool, PoolExhausted
 from tosip.pipeline.ports import Port, Ports
 
-TIME_SOURCE, TIME_FAULT = "TimeSource", "TimeFault"  # attributes of each frame
 POOL_TIMEOUT = 60.0  # of a reader that waits for memory
+_DEFAULTS = FitsOptions()
 
 log = logging.getLogger(__name__)
 
@@ -49,18 +50,13 @@ def load_fits(
     unique_id: int,
     received: float,
     memory: Source | None = None,
-    *,
-    name: str = "",
-    options: FitsOptions = FitsOptions(),  # noqa: B008
+    options: FitsOptions = _DEFAULTS,
 ) -> NDArray:
     """Read a file into a leased buffer; call it in a thread beside `loop`.
 
-    `received` (Unix seconds) is the time stamp of a frame whose header has no usable one. The
-    attribute TimeSource says which keywords the time is from, or "reception", and TimeFault why.
-    `memory` has the file's bytes, if they are there; `name` is the camera's for the file.
-
-    Raises FrameError if the file cannot be read or the pool stays full, and OtherFileError, which
-    is one, if the file does not claim to be FITS.
+    `received` (Unix seconds) is the time stamp of a frame whose header has no usable one. `memory`
+    has the file's bytes, if they are there. FrameError if the file is no frame, or if the pool
+    stays full.
     """
     leases: list[Lease] = []
 
@@ -74,23 +70,16 @@ def load_fits(
             raise FrameError(f"{path.name}: expected room in the frame pool, got none") from error
         return leases[-1].view(shape, dtype)
 
-    try:
-        frame: FitsFrame = read_fits(
-            path, allocate, max_bytes=pool.budget, memory=memory, options=options
-        )
-    except FrameError as error:
-        if claims_fits(path, name or path.name, memory):
-            raise
-        raise OtherFileError(str(error)) from error
-    start = frame.start
-    about_time = {TIME_SOURCE: start.source} | ({TIME_FAULT: start.fault} if start.fault else {})
+    frame: FitsFrame = read_fits(
+        path, allocate, max_bytes=pool.budget, memory=memory, options=options
+    )
     return NDArray(
         unique_id,
-        received if start.seconds is None else start.seconds,
+        received if frame.timestamp is None else frame.timestamp,
         frame.pixels.shape,
         frame.pixels.dtype.name,
         leases[-1],
-        {**frame.attributes, **about_time},
+        frame.attributes,
     )
 
 
@@ -102,15 +91,11 @@ class FitsDriver:
     """
 
     def __init__(
-        self,
-        name: str,
-        pool: Pool,
-        ports: Ports,
-        options: FitsOptions = FitsOptions(),  # noqa: B008
+        self, name: str, pool: Pool, ports: Ports, options: FitsOptions = _DEFAULTS
     ) -> None:
         self.name = name
-        self.pool = pool
         self.options = options
+        self.pool = pool
         self.origin = Origin()
         self.wait_for_plugins = False
         self.acquiring = True
@@ -203,6 +188,12 @@ class FitsDriver:
             log.exception("%s: %r", self.name, listener)
 
     async def _read(self, stored: _Stored) -> None:
+        if not await asyncio.to_thread(claims_fits, stored.path, stored.name, stored.memory):
+            self.other_files += 1
+            log.info("%s: %s is no frame: archived only", self.name, stored.name)
+            return
+        self.unique_id += 1
+        self.last_name = stored.name
         loop = asyncio.get_running_loop()
         try:
             array = await asyncio.to_thread(
@@ -210,34 +201,25 @@ class FitsDriver:
                 stored.path,
                 self.pool,
                 loop,
-                self.unique_id + 1,
+                self.unique_id,
                 stored.received,
                 stored.memory,
-                name=stored.name,
-                options=self.options,
+                self.options,
             )
-        except OtherFileError:
-            self.other_files += 1
-            log.info("%s: %s is no frame: archived only", self.name, stored.name)
         except TosipError as error:
-            # The spool names files by its own ids; people know the name that the camera gave.
-            self._done(stored, str(error).replace(stored.path.name, stored.name))
-            log.warning("%s: %s", self.name, self.message)
-        except Exception as error:
-            self._done(stored, f"{stored.name}: a fault of TOSIP: {error!r}")
-            log.exception("%s: %s", self.name, stored.name)
-        else:
-            self._done(stored)
-            self.time_source = str(array.attributes[TIME_SOURCE])
-            self.time_fault = str(array.attributes.get(TIME_FAULT, ""))
-            self.port.publish(replace(array, origin=self.origin))
-
-    def _done(self, stored: _Stored, fault: str = "") -> None:
-        """Count a frame."""
-        self.unique_id += 1
-        self.last_name = stored.name
-        self.message = fault
-        if fault:
             self.failed_files += 1
-        else:
-            self.array_counter += 1
+            # The spool names files by its own ids; people know the name that the camera gave.
+            self.message = str(error).replace(stored.path.name, stored.name)
+            log.warning("%s: %s", self.name, self.message)
+            return
+        except Exception as error:
+            self.failed_files += 1
+            self.message = f"{stored.name}: a fault of TOSIP: {error!r}"
+            log.exception("%s: %s", self.name, stored.name)
+            return
+        array = replace(array, origin=self.origin)
+        self.array_counter += 1
+        self.message = ""
+        self.time_source = str(array.attributes[TIME_SOURCE])
+        self.time_fault = str(array.attributes.get(TIME_FAULT, ""))
+        self.port.publish(array)

@@ -24,16 +24,18 @@ from pathlib import Path
 import numpy as np
 from astropy.utils.exceptions import AstropyWarning
 
-from tosip.drivers.fits_cards import Value
 from tosip.drivers.fits_decode import Pixels, decode, fill_16bit
 from tosip.drivers.fits_header import header_attributes
 from tosip.drivers.fits_layout import find_image
 from tosip.drivers.fits_options import FitsOptions
 from tosip.drivers.fits_source import Source, describe_os_error, open_source
-from tosip.drivers.fits_time import Start, exposure_start
+from tosip.drivers.fits_time import exposure_start
+from tosip.drivers.fits_values import Attribute
 from tosip.errors import FrameError
 
 Allocate = Callable[[tuple[int, ...], "np.dtype[np.generic]"], Pixels]
+
+_DEFAULTS = FitsOptions()
 
 
 @dataclass(frozen=True)
@@ -45,17 +47,14 @@ class FitsFrame:
     that FITS stores first.
 
     `attributes` are the keywords of the primary header, overlaid by those of the image's own.
-    `start` is the start of exposure, and `timestamp` its Unix seconds (UTC), None without one.
+    `timestamp` is the start of exposure, Unix seconds UTC, None where the header has no usable one.
+    The attribute TimeSource names the keywords that gave it, or is "reception" and TimeFault says
+    why.
     """
 
     pixels: Pixels
-    attributes: dict[str, Value]
-    start: Start
-
-    @property
-    def timestamp(self) -> float | None:
-        """See above."""
-        return self.start.seconds
+    attributes: dict[str, Attribute]
+    timestamp: float | None
 
 
 def read_fits(
@@ -64,7 +63,7 @@ def read_fits(
     *,
     max_bytes: int = 1 << 30,
     memory: Source | None = None,
-    options: FitsOptions = FitsOptions(),  # noqa: B008
+    options: FitsOptions = _DEFAULTS,
 ) -> FitsFrame:
     """Read the first image of the FITS file at `path` into the array that `allocate` gives.
 
@@ -86,7 +85,7 @@ def read_fits(
         with _faults(path):
             image.fill(pixels)
     start = exposure_start(image.attributes, earliest_year=options.earliest_year)
-    return FitsFrame(pixels, image.attributes, start)
+    return FitsFrame(pixels, image.attributes | start.attributes, start.seconds)
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ class _Image:
 
     shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
-    attributes: dict[str, Value]
+    attributes: dict[str, Attribute]
     fill: Callable[[Pixels], None]
 
 

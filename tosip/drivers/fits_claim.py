@@ -1,4 +1,4 @@
-"""Whether a file that cannot be read was meant to be a frame at all.
+"""Whether a file is meant to be a frame at all.
 
 Cameras also send previews, logs and connection tests. These are archived and nothing else; only a
 file that claims to be FITS is a failed frame. What it begins with decides first: SIMPLE, plain or
@@ -11,17 +11,12 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from tosip.drivers.fits_source import Source, read_bytes
-from tosip.errors import FrameError
 
 _FIRST = b"SIMPLE"
 _SUFFIXES = (".fits", ".fit", ".fts", ".fz")
 _PACKED = (".gz", ".bz2", ".z", ".zip", ".xz", ".zst", ".lz4", ".7z")
 _HEAD = 1 << 20  # holds the first block of a bzip2 file: only whole blocks can be unpacked
 _GZIP = 31  # zlib's window bits for gzip
-
-
-class OtherFileError(FrameError):
-    """A file that neither is FITS nor claims to be."""
 
 
 def claims_fits(path: Path, name: str, memory: Source | None = None) -> bool:
@@ -33,14 +28,14 @@ def claims_fits(path: Path, name: str, memory: Source | None = None) -> bool:
     if named_as_fits(name):
         return True
     try:
-        head = _head(path, memory)
+        first = _head(path, memory, len(_FIRST))
+        if first.startswith(b"\x1f\x8b"):
+            first = _unpacked(zlib.decompressobj(_GZIP), _head(path, memory, _HEAD))
+        elif first.startswith(b"BZh"):
+            first = _unpacked(bz2.BZ2Decompressor(), _head(path, memory, _HEAD))
     except OSError:
         return True
-    if head.startswith(b"\x1f\x8b"):
-        head = _unpacked(zlib.decompressobj(_GZIP), head)
-    elif head.startswith(b"BZh"):
-        head = _unpacked(bz2.BZ2Decompressor(), head)
-    return head.startswith(_FIRST)
+    return first == _FIRST
 
 
 def named_as_fits(name: str) -> bool:
@@ -51,13 +46,13 @@ def named_as_fits(name: str) -> bool:
     return plain.suffix in _SUFFIXES
 
 
-def _head(path: Path, memory: Source | None) -> bytes:
+def _head(path: Path, memory: Source | None, size: int) -> bytes:
     if memory is not None:
-        return read_bytes(memory, 0, _HEAD)
+        return read_bytes(memory, 0, size)
     if not path.is_file():  # a pipe would block
         raise FileNotFoundError(path)
     with path.open("rb") as file:
-        return file.read(_HEAD)
+        return file.read(size)
 
 
 def _unpacked(unpacker: "zlib._Decompress | bz2.BZ2Decompressor", head: bytes) -> bytes:

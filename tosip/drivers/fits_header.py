@@ -2,7 +2,7 @@
 
 A header is read 2880 bytes at a time until its END card. Control characters become blanks there,
 for everything that reads the header. Astropy parses the cards for the structure of the file, and
-`fits_cards` for the attributes, which never depend on how a frame was stored.
+`fits_values` for the attributes, which never depend on how a frame was stored.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ import re
 from astropy.io import fits
 
 from tosip.blanks import blank_controls
-from tosip.drivers.fits_cards import CARD, Value, read_cards
 from tosip.drivers.fits_source import Source, read_bytes
+from tosip.drivers.fits_values import CARD, Attribute, read_cards
 from tosip.errors import FrameError
-
-Attribute = bool | int | float | str
 
 BLOCK = 2880
 _MAX_BLOCKS = 1000  # 36,000 cards; a file without an END card is not searched to its end
@@ -59,14 +57,14 @@ def parse_header(raw: bytes) -> fits.Header:
     return fits.Header.fromstring(raw.translate(_ASCII).decode("ascii"))
 
 
-def header_attributes(raw: bytes, *, tiled: bool = False) -> dict[str, Value]:
+def header_attributes(raw: bytes, *, tiled: bool = False) -> dict[str, Attribute]:
     """Return the keywords of a header with values of the types that the header gives them.
 
     Quoted values stay strings even if they look like numbers. Where a keyword is repeated the first
     counts, as in astropy; COMMENT and HISTORY cards are joined with line breaks. Cards without a
     value are left out. Of a `tiled` image the keywords are those of the image that was compressed.
     """
-    attributes: dict[str, Value] = {}
+    attributes: dict[str, Attribute] = {}
     commentary: dict[str, list[str]] = {}
     for keyword, value in read_cards(raw):
         if keyword in _COMMENTARY:
@@ -77,8 +75,8 @@ def header_attributes(raw: bytes, *, tiled: bool = False) -> dict[str, Value]:
     return _uncompressed(attributes) if tiled else attributes
 
 
-def _uncompressed(table: dict[str, Value]) -> dict[str, Value]:
-    image: dict[str, Value] = {"XTENSION": "IMAGE"} if "ZSIMPLE" not in table else {}
+def _uncompressed(table: dict[str, Attribute]) -> dict[str, Attribute]:
+    image: dict[str, Attribute] = {"XTENSION": "IMAGE"} if "ZSIMPLE" not in table else {}
     for keyword, value in table.items():
         if match := _OF_IMAGE.fullmatch(keyword):
             image[_RENAMED.get(match[1], match[1])] = value

@@ -41,6 +41,7 @@ import erfa
 from tosip.pipeline.epics_time import EPICS_END, EPICS_EPOCH
 
 RECEPTION = "reception"
+TIME_SOURCE, TIME_FAULT = "TimeSource", "TimeFault"  # attributes of each frame
 
 DAY = 86400
 _MJD_OF_UNIX = 40587  # 1970-01-01
@@ -108,6 +109,12 @@ class Start:
     seconds: float | None
     source: str
     fault: str = ""
+
+    @property
+    def attributes(self) -> dict[str, bool | int | float | str]:
+        """What a frame says of its time: TimeSource, and TimeFault where there is one."""
+        said = {TIME_SOURCE: self.source, TIME_FAULT: self.fault}
+        return {name: text for name, text in said.items() if text}
 
 
 @dataclass(frozen=True)

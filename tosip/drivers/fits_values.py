@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 
 from tosip.blanks import blank_controls
 
-Value = bool | int | float | str
+Attribute = bool | int | float | str
 
 CARD = 80
 _COMMENTARY = ("COMMENT", "HISTORY", "CONTINUE")
@@ -41,13 +41,13 @@ _LOGICAL_WORDS = {"TRUE": True, ".TRUE.": True, ".T.": True}
 _LOGICAL_WORDS |= {"FALSE": False, ".FALSE.": False, ".F.": False}
 
 
-def read_cards(header: bytes) -> Iterator[tuple[str, Value]]:
+def read_cards(header: bytes) -> Iterator[tuple[str, Attribute]]:
     """Yield the keyword and value of each card up to END, long strings joined.
 
     Cards without a value are left out. Commentary cards give their text, one by one; so do cards
     without `=`, unless a number or a string follows the keyword.
     """
-    pending: tuple[str, Value] | None = None
+    pending: tuple[str, Attribute] | None = None
     text = blank_controls(header).decode("latin-1")
     for start in range(0, len(text), CARD):
         card = text[start : start + CARD]
@@ -64,9 +64,9 @@ def read_cards(header: bytes) -> Iterator[tuple[str, Value]]:
         yield pending[0], _decoded(pending[1])
 
 
-def _read_card(card: str) -> tuple[str, Value] | None:
+def _read_card(card: str) -> tuple[str, Attribute] | None:
     keyword, text = card[:8].strip(" ").upper(), card[8:].rstrip(" ")
-    parse: Callable[[str], Value | None] = parse_value
+    parse: Callable[[str], Attribute | None] = parse_value
     if not keyword:  # a comment
         return None
     if keyword in _COMMENTARY:
@@ -86,7 +86,7 @@ def _read_card(card: str) -> tuple[str, Value] | None:
     return None if value is None else (name, value)
 
 
-def parse_value(text: str) -> Value | None:
+def parse_value(text: str) -> Attribute | None:
     """Return the value in `text`, which may have a comment behind it; None if there is none."""
     text = text.strip(" ")
     if text.startswith("'"):
@@ -99,7 +99,7 @@ def parse_value(text: str) -> Value | None:
     return written.rstrip(" ") or None
 
 
-def _parse_commentary(text: str) -> Value | None:
+def _parse_commentary(text: str) -> Attribute | None:
     """Return the number or string of a card that lacks its `=`, or else all its text."""
     text = text.strip(" ")
     value = parse_value(text)
@@ -114,7 +114,7 @@ def _parse_string(text: str) -> str:
     return written.replace("''", "'").rstrip(" ")
 
 
-def _parse_plain(text: str) -> Value | None:
+def _parse_plain(text: str) -> Attribute | None:
     """Return a number or a logical value, None for anything else."""
     if text in _LOGICAL:
         return _LOGICAL[text]
@@ -137,7 +137,7 @@ def _real(text: str) -> float:
     return float(re.sub("[dD]", "e", text).replace(",", ".").replace(" ", ""))
 
 
-def _decoded(value: Value) -> Value:
+def _decoded(value: Attribute) -> Attribute:
     if not isinstance(value, str) or value.isascii():
         return value
     raw = value.encode("latin-1")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.drivers.fits_files import outcome, ramp, read_bytes_as_file, same, stored
 from tosip.blanks import blank_controls
-from tosip.drivers.fits_cards import read_cards
 from tosip.drivers.fits_header import header_attributes
+from tosip.drivers.fits_values import read_cards
 
 LEFT_OUT = object()
 
