@@ -14,6 +14,7 @@ from tests.drivers.fits_files import ramp, stored
 from tosip.description import Severity
 from tosip.drivers import driver as driver_module
 from tosip.drivers.driver import FitsDriver, load_fits
+from tosip.drivers.fits_options import FitsOptions
 from tosip.drivers.fits_source import MemorySource
 from tosip.drivers.panel import DRIVER_ITEMS
 from tosip.errors import FrameError
@@ -42,9 +43,9 @@ def shown(driver: FitsDriver, *names: str) -> list[object]:
 class Reading:
     """A started driver and what it publishes; `async with Reading() as r: await r.read(path)`."""
 
-    def __init__(self, budget: int = 10_000_000) -> None:
+    def __init__(self, budget: int = 10_000_000, **options: int) -> None:
         self.pool = Pool(budget)
-        self.driver = FitsDriver("CAM01", self.pool, Ports())
+        self.driver = FitsDriver("CAM01", self.pool, Ports(), FitsOptions(**options))
         self.published: list[NDArray] = []
         self.driver.port.listen(self.published.append)
 
@@ -94,6 +95,17 @@ def test_frame_without_a_usable_time_has_that_of_its_arrival_and_says_so(tmp_pat
             (source,) = (item for item in DRIVER_ITEMS if item.pv == "TimeSource")
             severity = source.field.severities[source.field.choices.index("reception")]
             assert severity is Severity.MINOR
+
+    run(work())
+
+
+def test_a_time_before_the_configured_year_is_that_of_a_clock_not_set(tmp_path):
+    async def work():
+        async with Reading(earliest_year=2020) as reading:
+            path = file(tmp_path, **{"DATE-OBS": "2019-12-31T23:59:59"})
+            await reading.read(path, received=12.5)
+            assert reading.published[-1].timestamp == 12.5
+            assert "is before 2020" in reading.driver.time_fault
 
     run(work())
 

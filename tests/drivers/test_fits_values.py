@@ -1,6 +1,7 @@
 """The values of header cards, in the many spellings of cameras and programs."""
 
 import math
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -155,6 +156,14 @@ def test_a_value_is_the_one_that_was_meant_or_the_text_as_written(card, keyword,
 )
 def test_cards_that_bend_the_rules(cards, wanted):
     assert values(*cards) == wanted
+
+
+def test_a_string_over_thousands_of_cards_is_read_in_linear_time():
+    more = b"CONTINUE  'x&'".ljust(80) * 30_000
+    began = time.process_time()
+    (found,) = read_cards(b"A       = 'x&'".ljust(80) + more)
+    assert found == ("A", "x" * 30_001 + "&")
+    assert time.process_time() - began < 5
 
 
 def test_an_extension_is_read_as_the_primary_header_is(tmp_path):

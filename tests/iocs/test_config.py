@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tosip.description import Alarm, Description, Field, Kind
+from tosip.drivers.fits_options import FitsOptions
 from tosip.errors import ConfigurationError
 from tosip.iocs.config import AlarmConfig, NeostedConfig, load_config, with_alarms
 from tosip.pipeline.limits import Limits
@@ -22,6 +23,12 @@ def fault(tmp_path: Path, text: str) -> str:
 
 def test_the_committed_file_holds_the_defaults():
     assert load_config(COMMITTED) == NeostedConfig()
+
+
+def test_options_of_fits_reading_are_those_that_drivers_take(tmp_path):
+    path = tmp_path / "neosted.toml"
+    path.write_text("[fits]\nearliest_year = 2020")
+    assert load_config(path).fits.options() == FitsOptions(earliest_year=2020)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +54,8 @@ def test_the_committed_file_holds_the_defaults():
         ("[focus.limits]\nmemory_mib = -1", "focus.limits.memory_mib: "),
         ("[focus.limits.environment]\nA = [1]", "focus.limits.environment.A: "),
         ("[environment]\nmax_age = -1", "environment.max_age: "),
+        ("[fits]\nearliest_year = 1970", "fits.earliest_year: "),
+        ("[fits]\nearliest = 2020", "fits.earliest: unknown key"),
         ("[gateway]\nmax_age = -1", "gateway.max_age: "),
         ("[gateway]\nhosts = '127.0.0.1'", "gateway.hosts: expected a list"),
         ('[gateway]\nusers = "a\\u0000b"', "gateway.users: expected a path without NUL"),

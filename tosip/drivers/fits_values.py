@@ -47,21 +47,22 @@ def read_cards(header: bytes) -> Iterator[tuple[str, Attribute]]:
     Cards without a value are left out. Commentary cards give their text, one by one; so do cards
     without `=`, unless a number or a string follows the keyword.
     """
-    pending: tuple[str, Attribute] | None = None
+    keyword, parts = "", list[Attribute]()
     text = blank_controls(header).decode("latin-1")
     for start in range(0, len(text), CARD):
         card = text[start : start + CARD]
         if card[:8] == "END     ":
             break
-        if card.startswith("CONTINUE") and pending and str(pending[1]).endswith("&"):
+        if card.startswith("CONTINUE") and parts and str(parts[-1]).endswith("&"):
             more = parse_value(card[8:])
-            pending = pending[0], f"{str(pending[1])[:-1]}{'' if more is None else more}"
+            parts[-1:] = [str(parts[-1])[:-1], "" if more is None else more]
             continue
-        if pending:
-            yield pending[0], _decoded(pending[1])
-        pending = _read_card(card)
-    if pending:
-        yield pending[0], _decoded(pending[1])
+        if parts:
+            yield keyword, _joined(parts)
+        found = _read_card(card)
+        keyword, parts = (found[0], [found[1]]) if found else ("", [])
+    if parts:
+        yield keyword, _joined(parts)
 
 
 def _read_card(card: str) -> tuple[str, Attribute] | None:
@@ -137,7 +138,9 @@ def _real(text: str) -> float:
     return float(re.sub("[dD]", "e", text).replace(",", ".").replace(" ", ""))
 
 
-def _decoded(value: Attribute) -> Attribute:
+def _joined(parts: list[Attribute]) -> Attribute:
+    """Return the value of a card and those that continue it, with its text decoded."""
+    value = parts[0] if len(parts) == 1 else "".join(map(str, parts))
     if not isinstance(value, str) or value.isascii():
         return value
     raw = value.encode("latin-1")
