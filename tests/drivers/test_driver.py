@@ -1,7 +1,10 @@
 """The FITS driver: stored files become frames, one after the other, and bad ones stop nothing."""
 
 import asyncio
+import bz2
 import gc
+import gzip
+import random
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,12 @@ import pytest
 from astropy.io import fits
 
 from tests.drivers.fits_files import ramp, stored
+from tosip.description import Severity
 from tosip.drivers import driver as driver_module
 from tosip.drivers.driver import FitsDriver, load_images
 from tosip.drivers.fits_options import FitsOptions
+from tosip.drivers.fits_source import MemorySource
+from tosip.drivers.panel import DRIVER_ITEMS
 from tosip.errors import FrameError
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.pool import Pool
@@ -28,6 +34,12 @@ def file(folder: Path, name: str = "a.fits", **header: object) -> Path:
     path = folder / name
     path.write_bytes(stored(ramp(), header=header))
     return path
+
+
+def shown(driver: FitsDriver, *names: str) -> list[object]:
+    """What records show."""
+    read = {item.pv: item.read for item in DRIVER_ITEMS if item.read}
+    return [read[name](driver) for name in names]
 
 
 class Reading:
@@ -61,18 +73,41 @@ def test_file_becomes_a_frame_on_the_port(tmp_path):
             assert (array.unique_id, array.data_type, array.shape) == (1, "UInt16", (30, 50))
             assert array.timestamp == 1767323045.0
             assert array.attributes["EXPTIME"] == 40.0
+            assert array.attributes["TimeSource"] == "DATE-OBS"
+            assert shown(reading.driver, "TimeSource", "TimeMessage") == ["header", "DATE-OBS"]
             assert reading.driver.array_counter == 1
             assert reading.driver.port.last is array
 
     run(work())
 
 
-def test_frame_without_a_date_has_the_time_of_its_arrival(tmp_path):
+def test_frame_without_a_usable_time_has_that_of_its_arrival_and_says_so(tmp_path):
     async def work():
         async with Reading() as reading:
-            for received in (12.5, 0.0):
-                await reading.read(file(tmp_path), received=received)
-                assert reading.published[-1].timestamp == received
+            assert shown(reading.driver, "TimeSource", "TimeMessage") == ["no frame yet", ""]
+            for received, header in ((12.5, {}), (0.0, {"DATE-OBS": "1980-01-06T00:00:00"})):
+                await reading.read(file(tmp_path, **header), received=received)
+                array = reading.published[-1]
+                assert array.timestamp == received
+                assert array.attributes["TimeSource"] == "reception"
+                assert shown(reading.driver, "Status", "TimeSource") == ["ok", "reception"]
+            fault = "DATE-OBS = '1980-01-06T00:00:00' is before 1990"
+            assert array.attributes["TimeFault"] == fault
+            assert shown(reading.driver, "TimeMessage") == [fault]
+            (source,) = (item for item in DRIVER_ITEMS if item.pv == "TimeSource")
+            severity = source.field.severities[source.field.choices.index("reception")]
+            assert severity is Severity.MINOR
+
+    run(work())
+
+
+def test_a_time_before_the_configured_year_is_that_of_a_clock_not_set(tmp_path):
+    async def work():
+        async with Reading(earliest_year=2020) as reading:
+            path = file(tmp_path, **{"DATE-OBS": "2019-12-31T23:59:59"})
+            await reading.read(path, received=12.5)
+            assert reading.published[-1].timestamp == 12.5
+            assert "is before 2020" in reading.driver.time_fault
 
     run(work())
 
@@ -107,6 +142,67 @@ def test_bad_file_is_told_by_the_cameras_name_and_the_next_is_read(tmp_path):
             await reading.read(file(tmp_path))
             assert reading.driver.message == ""
             assert [array.unique_id for array in reading.published] == [3]
+
+    run(work())
+
+
+_FRAME = stored(ramp())
+_NOISE = random.Random(0).randbytes(200_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "claims"),
+    [
+        ("preview.jpg", b"\xff\xd8\xff\xe0\0\x10JFIF", False),
+        ("m31.fits.jpg", b"\xff\xd8\xff\xe0\0\x10JFIF", False),
+        ("test", b"test", False),
+        ("night.log", b"2026-11-22 06:13:00 cooling to -15\r\n", False),
+        ("night.log.gz", gzip.compress(b"cooling"), False),
+        ("night.log.bz2", bz2.compress(b"cooling")[:-3], False),
+        ("manual.pdf", b"%PDF-1.7", False),
+        ("frames.zip", b"PK\x03\x04", False),
+        ("empty", b"", False),
+        ("frame", _FRAME[:5000], True),
+        ("frame", gzip.compress(_FRAME)[:-20], True),
+        ("frame", bz2.compress(_FRAME + _NOISE, 1)[:-20], True),  # one block is whole
+        ("frame", b"SIMPLE", True),
+        ("frame", b"SIMPLE\t\t=\tT", True),
+        ("empty.fits", b"", True),
+        ("garbage.FIT", b"\xff\xd8\xff\xe0", True),
+        ("zeros.fts", bytes(5760), True),
+        ("garbage.fits.gz", b"garbage", True),
+        ("frame.fits.zip", b"PK\x03\x04", True),
+        ("frame.fz", b"", True),
+    ],
+)
+@pytest.mark.parametrize("held", [False, True])
+def test_only_a_file_that_claims_to_be_fits_is_a_failed_frame(
+    tmp_path, caplog, name, data, claims, held
+):
+    caplog.set_level("INFO")
+    path = tmp_path / "00000017"  # as in a spool
+    path.write_bytes(data)
+
+    async def work():
+        async with Reading() as reading:
+            await reading.read(path, name=name, memory=MemorySource(data) if held else None)
+            driver = reading.driver
+            assert (driver.failed_files, driver.other_files) == (claims, not claims)
+            expected = [name, "unreadable file"] if claims else ["", "no file yet"]
+            assert shown(driver, "FullFileName", "Status") == expected
+            assert (driver.unique_id, driver.message != "") == (claims, claims)
+
+    run(work())
+    assert (f"CAM01: {name} is no frame: archived only" in caplog.text) is not claims
+
+
+def test_a_file_that_is_no_frame_leaves_the_state_of_the_last_frame(tmp_path):
+    async def work():
+        async with Reading() as reading:
+            await reading.read(file(tmp_path))
+            (tmp_path / "test").write_bytes(b"test")
+            await reading.read(tmp_path / "test")
+            assert shown(reading.driver, "Status", "UniqueId", "OtherFiles") == ["ok", 1, 1]
 
     run(work())
 

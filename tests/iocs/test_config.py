@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tosip.description import Alarm, Description, Field, Kind
+from tosip.drivers.fits_options import FitsOptions
 from tosip.errors import ConfigurationError
 from tosip.iocs.config import AlarmConfig, NeostedConfig, load_config, with_alarms
 from tosip.pipeline.limits import Limits
@@ -27,9 +28,8 @@ def test_the_committed_file_holds_the_defaults():
 @pytest.mark.parametrize(("text", "hdu"), [("2", "2"), ("'SCI, 2'", "SCI, 2"), ("'all'", "all")])
 def test_the_drivers_get_the_options_of_fits_files(tmp_path, text, hdu):
     path = tmp_path / "neosted.toml"
-    path.write_text(f"[fits]\nhdu = {text}\nchecksum = 'warn'")
-    options = load_config(path).fits.options()
-    assert (options.hdu, options.checksum) == (hdu, "warn")
+    path.write_text(f"[fits]\nhdu = {text}\nchecksum = 'warn'\nearliest_year = 2020")
+    assert load_config(path).fits.options() == FitsOptions(hdu, "warn", 2020)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,8 @@ def test_the_drivers_get_the_options_of_fits_files(tmp_path, text, hdu):
         ("[focus.limits]\nmemory_mib = -1", "focus.limits.memory_mib: "),
         ("[focus.limits.environment]\nA = [1]", "focus.limits.environment.A: "),
         ("[environment]\nmax_age = -1", "environment.max_age: "),
+        ("[fits]\nearliest_year = 1970", "fits.earliest_year: "),
+        ("[fits]\nearliest = 2020", "fits.earliest: unknown key"),
         ("[gateway]\nmax_age = -1", "gateway.max_age: "),
         ("[gateway]\nhosts = '127.0.0.1'", "gateway.hosts: expected a list"),
         ('[gateway]\nusers = "a\\u0000b"', "gateway.users: expected a path without NUL"),

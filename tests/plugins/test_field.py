@@ -270,6 +270,18 @@ def test_frames_are_grouped_by_their_own_time_without_date():
     assert (result.outputs.reporting, result.outputs.missing) == (2, 0)
 
 
+def test_the_drivers_time_counts_where_date_obs_is_not_the_start_in_utc():
+    field = Field()
+    for camera, (date, source) in enumerate(
+        [("2026-01-01T00:00:37", "DATE-OBS"), ("1980-01-06T00:00:00", "reception")], 1
+    ):
+        attributes = {"Hfd": 3.0, "Outcome": "good", "DATE-OBS": date, "TimeSource": source}
+        stamp = metadata(f"FOCUS{camera:02d}", timestamp=1767225600.0)
+        result = field.process(NO_PIXELS, Params(cameras=2), attributes, stamp)
+    assert isinstance(result.outputs, Figures)
+    assert (result.outputs.reporting, result.outputs.missing) == (2, 0)
+
+
 @pytest.mark.parametrize(("port", "camera"), [("FOCUS07", 7), ("CAM16", 16)])
 def test_the_port_tells_the_camera_where_the_header_does_not(port, camera):
     attributes = {"Hfd": 3.0, "Outcome": "good"}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
 from p4p.client.thread import RemoteError
+
+from tosip.drivers.sky import fits_bytes
 
 INVALID, MAJOR, MINOR, NONE = 3, 2, 1, 0
 UINT64_BIT = 1 << 40
@@ -289,14 +292,40 @@ def test_a_disabled_plugin_takes_no_frames(ioc, uploads):
 def test_an_unreadable_file_is_a_fault_of_that_frame_only(ioc, uploads):
     failed = ioc.get("CAM01:FailedArrays_RBV")
 
-    uploads.file("notes.txt", b"this is no image")
+    uploads.file("m31.fits", b"this is no image")
     message = ioc.wait("CAM01:Message_RBV", lambda text: text != "")
 
-    assert message.startswith("notes.txt: expected a FITS file")
+    assert message.startswith("m31.fits: expected a FITS file")
     assert ioc.wait("CAM01:Status_RBV", lambda s: str(s) == "unreadable file").severity == MAJOR
     assert ioc.wait("CAM01:FailedArrays_RBV", lambda n: n == failed + 1)
     processed(ioc, uploads)
     assert ioc.wait("CAM01:Status_RBV", lambda s: str(s) == "ok").severity == NONE
+
+
+def test_a_file_that_is_no_frame_is_counted_apart_without_an_alarm(ioc, uploads):
+    processed(ioc, uploads)
+    failed, others = ioc.get("CAM01:FailedArrays_RBV"), ioc.get("CAM01:OtherFiles_RBV")
+
+    uploads.file("notes.txt", b"this is no image")
+
+    assert ioc.wait("CAM01:OtherFiles_RBV", lambda n: n == others + 1).severity == NONE
+    assert ioc.get("CAM01:FailedArrays_RBV") == failed
+    assert (str(ioc.get("CAM01:Status_RBV")), ioc.get("CAM01:Message_RBV")) == ("ok", "")
+
+
+def test_a_time_that_epics_cannot_hold_is_that_of_reception_and_in_alarm(ioc, uploads):
+    processed(ioc, uploads)
+    assert ioc.wait("CAM01:TimeSource_RBV", lambda s: str(s) == "header").severity == NONE
+    began, pixels = time.time(), np.full((16, 32), 123, np.uint16)
+
+    uploads.file("gps.fits", fits_bytes(pixels, {"DATE-OBS": "1980-01-06T00:00:00"}))
+    mean = ioc.wait("FOCUS01:Mean_RBV", lambda mean: mean.timestamp > began - 1)
+
+    assert mean.timestamp < time.time() + 1
+    assert mean.severity == NONE
+    assert ioc.wait("CAM01:TimeSource_RBV", lambda s: str(s) == "reception").severity == MINOR
+    message = ioc.get("CAM01:TimeMessage_RBV")
+    assert message == "DATE-OBS = '1980-01-06T00:00:00' is before 1990"
 
 
 def test_the_pvi_structure_tells_what_the_algorithm_is(ioc):

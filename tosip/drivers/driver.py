@@ -1,8 +1,9 @@
 """The driver of one camera: stored FITS files become NDArrays on its port.
 
 Files are read one after the other, in a thread. A file that cannot be read is a fault of that frame
-only: it is counted, shown and logged, and the next one is read. A pool that is full delays reading;
-the files wait where they are stored.
+only: it is counted, shown and logged, and the next one is read. A file that does not claim to be
+FITS is no fault: it is counted apart. A pool that is full delays reading; the files wait where they
+are stored.
 """
 
 import asyncio
@@ -17,8 +18,10 @@ from typing import Any
 import numpy as np
 
 from tosip.drivers.fits import FitsFrame, read_images
+from tosip.drivers.fits_claim import claims_fits
 from tosip.drivers.fits_options import FitsOptions
 from tosip.drivers.fits_source import Source
+from tosip.drivers.fits_time import TIME_FAULT, TIME_SOURCE
 from tosip.errors import FrameError, TosipError
 from tosip.events import Event, call
 from tosip.pipeline.ndarray import NDArray
@@ -65,9 +68,9 @@ def load_images(
 ) -> Iterator[Loaded]:
     """Read the images of a file, each into a leased buffer; go on in a thread beside `loop`.
 
-    `received` (Unix seconds) is the time stamp of a frame whose header has none. FrameError if the
-    file is no frame, or if the pool stays full. `memory` has the file's bytes, if they are there.
-    The arrays have no number (`unique_id`) yet.
+    `received` (Unix seconds) is the time stamp of a frame whose header has no usable one. `memory`
+    has the file's bytes, if they are there. The arrays have no number (`unique_id`) yet. FrameError
+    if the file is no frame, or if the pool stays full.
     """
     leases: list[Lease] = []
 
@@ -119,7 +122,10 @@ class FitsDriver:
         self.unique_id = 0
         self.array_counter = 0
         self.failed_files = 0
+        self.other_files = 0
         self.skipped_files = 0
+        self.time_source = ""
+        self.time_fault = ""
         self.last_name = ""
         self.message = ""
         self._reading = False
@@ -194,6 +200,10 @@ class FitsDriver:
             self.on_change()
 
     async def _read(self, stored: _Stored) -> None:
+        if not await self._claims_fits(stored):
+            self.other_files += 1
+            log.info("%s: %s is no frame: archived only", self.name, stored.name)
+            return
         self.unique_id += 1
         self.last_name = stored.name
         try:
@@ -207,6 +217,12 @@ class FitsDriver:
             self.failed_files += 1
             self.message = f"{stored.name}: a fault of TOSIP: {error!r}"
             log.exception("%s: %s", self.name, stored.name)
+
+    async def _claims_fits(self, stored: _Stored) -> bool:
+        try:
+            return await in_thread(claims_fits, stored.path, stored.name, stored.memory)
+        except OSError:  # no thread for it now; reading it tries again
+            return True
 
     async def _read_images(self, stored: _Stored) -> None:
         """Publish the images of a file, in order, each under a number of its own.
@@ -234,6 +250,8 @@ class FitsDriver:
             self._log(stored.name, loaded)
             self.array_counter += 1
             self.message = ""
+            self.time_source = str(loaded.array.attributes[TIME_SOURCE])
+            self.time_fault = str(loaded.array.attributes.get(TIME_FAULT, ""))
             self.port.publish(replace(loaded.array, unique_id=self.unique_id, origin=self.origin))
             del loaded  # or its memory could not serve the next
 

@@ -27,17 +27,14 @@ from astropy.utils.exceptions import AstropyWarning
 from tosip.drivers.fits_checksum import has_checksum, wrong_checksums
 from tosip.drivers.fits_colour import color_mode
 from tosip.drivers.fits_decode import decode, fill
-from tosip.drivers.fits_header import (
-    Attribute,
-    exposure_start,
-    header_attributes,
-    parse_header,
-)
+from tosip.drivers.fits_header import header_attributes
 from tosip.drivers.fits_layout import Layout, Unit, check_length, check_size, walk
 from tosip.drivers.fits_options import FitsOptions
 from tosip.drivers.fits_scaling import Pixels, Scaling, read_scaling
 from tosip.drivers.fits_selection import described, select
 from tosip.drivers.fits_source import Source, describe_os_error, open_source
+from tosip.drivers.fits_time import exposure_start
+from tosip.drivers.fits_values import Attribute
 from tosip.errors import FrameError
 from tosip.names import UNDEFINED_PIXELS, UNDEFINED_VALUE
 
@@ -71,9 +68,10 @@ class FitsFrame:
     and `UndefinedValue` where it has BLANK; `BayerPattern` (areaDetector's number) where it is a
     colour mosaic; `Checksum` (ok, none, or which is wrong) where checksums are looked at.
 
-    `timestamp` is the start of exposure from DATE-OBS, Unix seconds UTC, None where it is not told.
-    `choice` says in words which image of several this is; `fault` what is wrong, but not so wrong
-    that there would be no frame. Both are empty mostly.
+    `timestamp` is the start of exposure, Unix seconds UTC, None where the header has no usable one.
+    The attribute TimeSource names the keywords that gave it, or is "reception" and TimeFault says
+    why. `choice` says in words which image of several this is; `fault` what is wrong, but not so
+    wrong that there would be no frame. Both are empty mostly.
     """
 
     pixels: Pixels
@@ -130,10 +128,11 @@ def read_images(
             pixels = _checked(allocate(unit.shape, image.scaling.dtype), image)
             with _faults(path):
                 _note_undefined(image, image.fill(pixels.reshape(unit.axes[::-1])))
+            start = exposure_start(image.attributes, earliest_year=options.earliest_year)
             yield FitsFrame(
                 pixels,
-                image.attributes,
-                exposure_start(image.attributes),
+                image.attributes | start.attributes,
+                start.seconds,
                 image.color_mode,
                 described(unit, layout.images) if len(chosen) == 1 else "",
                 fault,
@@ -157,16 +156,13 @@ def _examine(source: Source, layout: Layout, unit: Unit, max_bytes: int) -> _Ima
     scaling = read_scaling(unit.cards, unit.bitpix, tiled=unit.tiled)
     check_size(unit, scaling.dtype.itemsize, max_bytes)
     primary = layout.units[0]
-    attributes = header_attributes(parse_header(primary.raw_header))
+    attributes = header_attributes(primary.raw_header)
     if unit is not primary:
         attributes = {k: v for k, v in attributes.items() if k not in _NOT_INHERITED}
+        attributes |= header_attributes(unit.raw_header, tiled=unit.tiled)
     if unit.tiled:
-        own, stored = decode(source, unit, scaling, max_bytes)
-        attributes |= own
-        write = partial(scaling.apply, stored)
+        write = partial(scaling.apply, decode(source, unit, scaling, max_bytes))
     else:
-        if unit is not primary:
-            attributes |= header_attributes(parse_header(unit.raw_header))
         write = partial(fill, source, unit.data_offset, scaling)
     mode, pattern = color_mode(primary.cards, unit)
     if pattern is not None:

@@ -28,7 +28,7 @@ class Cards:
     def __init__(self, raw: bytes) -> None:
         self._texts: dict[str, list[str]] = {}
         for at in range(0, len(raw), CARD):
-            card = raw[at : at + CARD].decode("ascii")
+            card = raw[at : at + CARD].decode("latin-1")
             if card[:8] == "END     ":
                 return
             if card[8:10] == "= ":

@@ -14,9 +14,9 @@ import io
 import numpy as np
 from astropy.io import fits
 
-from tosip.drivers.fits_header import Attribute, header_attributes, padded, parse_header
+from tosip.drivers.fits_header import padded
 from tosip.drivers.fits_layout import Unit
-from tosip.drivers.fits_scaling import SCALING_KEYWORDS, Pixels, Scaling
+from tosip.drivers.fits_scaling import Pixels, Scaling
 from tosip.drivers.fits_source import Source, read_bytes, read_exactly
 from tosip.drivers.fits_tiles import UNSAFE_METHOD, canonical, check_tiles
 from tosip.drivers.hcompress import decode_apart
@@ -42,10 +42,8 @@ def fill(source: Source, offset: int, scaling: Scaling, pixels: Pixels) -> int:
     return undefined
 
 
-def decode(
-    source: Source, unit: Unit, scaling: Scaling, max_bytes: int
-) -> tuple[dict[str, Attribute], Pixels]:
-    """Return the keywords and the stored values of a tile-compressed unit.
+def decode(source: Source, unit: Unit, scaling: Scaling, max_bytes: int) -> Pixels:
+    """Return the stored values of a tile-compressed unit.
 
     Raises `FrameError` for what is found wrong here; astropy adds errors of many other types.
     """
@@ -54,16 +52,13 @@ def decode(
     packed = primary + canonical(unit) + data.ljust(padded(unit.data_bytes), b"\0")
     check_tiles(unit, packed, data, max_bytes)
     shape = unit.axes[::-1]
-    with fits.open(io.BytesIO(packed), memmap=False) as units, np.errstate(all="ignore"):
-        attributes = header_attributes(units[1].header)
-        if unit.cards.text("ZCMPTYPE") == UNSAFE_METHOD:
-            stored = decode_apart(packed, shape, scaling.stored)
-        else:
+    stored: Pixels
+    if unit.cards.text("ZCMPTYPE") == UNSAFE_METHOD:
+        stored = decode_apart(packed, shape, scaling.stored)
+    else:
+        with fits.open(io.BytesIO(packed), memmap=False) as units, np.errstate(all="ignore"):
             stored = units[1].data
     if stored.shape != shape or stored.dtype.newbyteorder("=") != scaling.stored.newbyteorder("="):
         got = f"{stored.dtype} of shape {stored.shape}"
         raise FrameError(f"expected pixels of {scaling.stored} and shape {shape}, got {got}")
-    as_written = header_attributes(parse_header(unit.raw_header))
-    return attributes | {
-        key: value for key, value in as_written.items() if key in SCALING_KEYWORDS
-    }, stored
+    return stored

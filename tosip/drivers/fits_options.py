@@ -15,11 +15,12 @@ class FitsOptions:
     a number counts header-data units from 0; a name is an EXTNAME, "SCI,2" with its EXTVER; "all"
     makes a frame of each image. `checksum` is what CHECKSUM and DATASUM are good for: they are not
     read ("off"), a wrong one is logged and stands in the attribute `Checksum` ("warn"), or refuses
-    the frame ("refuse").
+    the frame ("refuse"). Header times before `earliest_year` are those of a clock that was not set.
     """
 
     hdu: str = ""
     checksum: Checksum = "off"
+    earliest_year: int = 1990
 
 
 def checked_hdu(given: str | int) -> str:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from tosip.blanks import blank_controls
 from tosip.errors import FrameError
 from tosip.unpacking import MAGICS, Unpacker
 
@@ -101,7 +102,7 @@ def open_source(path: Path, max_bytes: int, memory: Source | None = None) -> Ite
     `memory` has the file's bytes, if they are in memory: a plain file is not opened then. No more
     than `max_bytes` are unpacked from a compressed file.
     """
-    if memory is not None and read_bytes(memory, 0, len(_FITS)) == _FITS:
+    if memory is not None and blank_controls(read_bytes(memory, 0, len(_FITS))) == _FITS:
         yield memory
         return
     # Without O_NONBLOCK a named pipe under a FITS name would hang the caller.
@@ -130,7 +131,7 @@ def _check_kind(status: os.stat_result) -> None:
 
 
 def _check_magic(magic: bytes) -> None:
-    if not magic.startswith(_FITS):
+    if not blank_controls(magic).startswith(_FITS):
         other = next((name for start, name in _OTHERS.items() if magic.startswith(start)), None)
         shown = other or f"one starting {magic[: len(_FITS)].decode('latin-1')!a}"
         raise FrameError(f"expected a FITS file (plain, gzip or bzip2), got {shown}")

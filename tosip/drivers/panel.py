@@ -2,6 +2,7 @@
 
 from tosip.description import Severity
 from tosip.drivers.driver import FitsDriver
+from tosip.drivers.fits_time import RECEPTION
 from tosip.housekeeping import WRITE_MESSAGE, Item, choice, integer, text
 from tosip.pipeline.panel import LONGEST_MESSAGE
 from tosip.pipeline.port_panel import (
@@ -36,6 +37,12 @@ def _status(driver: FitsDriver) -> str:
     if driver.unique_id == 0:
         return "no file yet"
     return "unreadable file" if driver.message else "ok"
+
+
+def _time_source(driver: FitsDriver) -> str:
+    if driver.time_source in ("", RECEPTION):
+        return driver.time_source or "no frame yet"
+    return "header"
 
 
 DRIVER_ITEMS: tuple[Item[FitsDriver], ...] = (
@@ -82,8 +89,14 @@ DRIVER_ITEMS: tuple[Item[FitsDriver], ...] = (
     ARRAY_RATE,
     Item(
         "FailedArrays",
-        integer("Files that were no frame"),
+        integer("Frames that could not be read"),
         lambda d: d.failed_files,
+        group="Arrays",
+    ),
+    Item(
+        "OtherFiles",
+        integer("Files that are no FITS, archived only"),
+        lambda d: d.other_files,
         group="Arrays",
     ),
     Item(
@@ -108,6 +121,24 @@ DRIVER_ITEMS: tuple[Item[FitsDriver], ...] = (
         group="Last file",
     ),
     *last_array_items(lambda driver: driver.port.last, "Last file"),
+    Item(
+        "TimeSource",
+        choice(
+            "Where the time stamp is from",
+            "no frame yet",
+            "header",
+            RECEPTION,
+            reception=Severity.MINOR,
+        ),
+        _time_source,
+        group="Last file",
+    ),
+    Item(
+        "TimeMessage",
+        text("Keywords of the time, or why none", LONGEST_MESSAGE),
+        lambda d: (d.time_fault or d.time_source)[:LONGEST_MESSAGE],
+        group="Last file",
+    ),
     Item(
         "Status",
         choice(

@@ -126,6 +126,7 @@ class FitsConfig(Section):
 
     hdu: Annotated[str | StrictInt, AfterValidator(checked_hdu)] = FitsOptions.hdu
     checksum: Checksum = FitsOptions.checksum
+    earliest_year: int = Field(FitsOptions.earliest_year, ge=1990, le=2100)
 
     def options(self) -> FitsOptions:
         """Return them as the reader knows them."""

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from tosip import streams
 from tosip.iocs.system import ENVIRONMENT, FIELD, System
+from tosip.pipeline.epics_time import within_epics
 from tosip.pipeline.plugin import Outcome, Plugin
 from tosip.texts import printable
 
@@ -68,7 +69,7 @@ def _row(plugin: Plugin) -> list[str]:
     found = outcome.outputs or {}
     color = _COLORS.get(outcome.status.value, "white")
     said = str(found.get("outcome", outcome.message.strip().partition("\n")[0][:40]))
-    age = time.time() - outcome.array.timestamp
+    age = time.time() - within_epics(outcome.array.timestamp)
     return [
         _figure(found, "hfd"),
         _figure(found, "fwhm"),
@@ -117,7 +118,7 @@ class ExposureLines:
 
     def _listener(self, camera: str) -> Callable[[Outcome], None]:
         def done(outcome: Outcome) -> None:
-            timestamp = round(outcome.array.timestamp, 3)
+            timestamp = round(within_epics(outcome.array.timestamp), 3)
             if timestamp in self._printed:
                 return  # too late for its line
             if timestamp not in self._exposures:

@@ -10,6 +10,7 @@ import numpy as np
 from tosip.description import Field, Kind, Severity
 from tosip.housekeeping import Item, button, choice, integer, number, seconds, text
 from tosip.pipeline.attributes_file import AttributesStatus
+from tosip.pipeline.epics_time import EPICS_EPOCH, within_epics
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.pool import Pool
 from tosip.pipeline.port_attributes import MOST_NAMED, PortAttributes
@@ -18,7 +19,6 @@ from tosip.pipeline.protocol import PIXEL_TYPES
 
 MEBIBYTE = 1024**2  # areaDetector's MB
 MOST_DIMENSIONS = 10  # of areaDetector's arrays
-EPICS_EPOCH = 631_152_000  # 1990-01-01T00:00:00Z in Unix seconds
 DATA_TYPES = tuple(name for name, _ in PIXEL_TYPES.values())
 COLOR_MODES = ("Mono", "Bayer", "RGB1", "RGB2", "RGB3", "YUV444", "YUV422", "YUV421")
 BAYER_PATTERNS = ("RGGB", "GBRG", "GRBG", "BGGR")
@@ -82,11 +82,11 @@ def last_array_items(last: Last[OwnerT], group: str) -> tuple[Item[OwnerT], ...]
 
 
 def _epics_seconds(array: NDArray) -> int:
-    return max(0, min(math.floor(array.timestamp) - EPICS_EPOCH, _LARGEST))
+    return min(math.floor(within_epics(array.timestamp)) - EPICS_EPOCH, _LARGEST)
 
 
 def _nanoseconds(array: NDArray) -> int:
-    return int(array.timestamp % 1 * 1_000_000_000)
+    return int(within_epics(array.timestamp) % 1 * 1_000_000_000)
 
 
 def _dimensions(array: NDArray) -> "np.ndarray[Any, Any]":

@@ -408,7 +408,13 @@ def camera_number(value: Any, port: str) -> int | None:
 
 
 def start_time(attributes: Mapping[str, Any], metadata: Metadata) -> float:
-    """Return DATE-OBS (UTC) in Unix seconds, or else the frame's time stamp."""
+    """Return the start of exposure in Unix seconds.
+
+    A driver that sets TimeSource has read the header, in all its spellings; frames from elsewhere
+    may have DATE-OBS (UTC).
+    """
+    if "TimeSource" in attributes:
+        return metadata.timestamp
     text = str(attributes.get("DATE-OBS", "")).strip().rstrip("Z")
     if "T" not in text:  # a date without a time
         return metadata.timestamp

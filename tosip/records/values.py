@@ -13,6 +13,7 @@ from softioc import alarm, builder
 from tosip.description import Alarm, Field, Kind, Severity
 from tosip.errors import ConfigurationError
 from tosip.names import LONGEST_RECORD
+from tosip.pipeline.epics_time import within_epics
 from tosip.records.limits import keep_limits
 from tosip.texts import beginning, is_utf8, printable
 
@@ -85,17 +86,20 @@ class Figure:
             keep_limits(self._record, limits, self._look_again, whole=whole)
 
     def set(self, plain: Any, timestamp: float) -> None:
-        """Show a plain value of the frame that was taken at `timestamp` (Unix seconds)."""
+        """Show a plain value of the frame that was taken at `timestamp` (Unix seconds).
+
+        A time that EPICS cannot hold would wrap to another year: the record keeps the nearest.
+        """
         self._given = True
-        self._record.set(to_record(self.field, plain), timestamp=timestamp)
+        self._record.set(to_record(self.field, plain), timestamp=within_epics(timestamp))
 
     def invalidate(self, timestamp: float) -> None:
         """Keep the value but say that the frame of `timestamp` gave none."""
-        self._record.set_alarm(alarm.INVALID_ALARM, alarm.READ_ALARM, timestamp)
+        self._record.set_alarm(alarm.INVALID_ALARM, alarm.READ_ALARM, within_epics(timestamp))
 
     def expire(self, timestamp: float) -> None:
         """Keep the value and its frame's time but say that it is too old."""
-        self._record.set_alarm(alarm.INVALID_ALARM, alarm.TIMEOUT_ALARM, timestamp)
+        self._record.set_alarm(alarm.INVALID_ALARM, alarm.TIMEOUT_ALARM, within_epics(timestamp))
 
     def _look_again(self) -> None:
         """Compare the value with limits that have changed, not only at the next frame."""

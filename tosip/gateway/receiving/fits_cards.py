@@ -1,7 +1,7 @@
 """The cards of a FITS header: those that tell how much data follows, and the values of all.
 
-What makes cameras' headers odd is taken as the drivers take it: NULs, tabs and line ends count as
-spaces, the first of two equal keywords counts, and a number may be written as a float or a text.
+What makes cameras' headers odd is taken as the drivers take it: control characters count as blanks,
+the first of two equal keywords counts, and a number may be written as a float or a text.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 import re
 
+from tosip.blanks import blank_controls
+
 BLOCK = 2880
 CARD = 80
 LONGEST = 1 << 63  # of data; what claims more is as impossible
 
-_TO_SPACE = bytes.maketrans(b"\0\t\r\n", b"    ")
 _END = b"END     "
 _AXES = (f"NAXIS{n}" for n in range(1, 1000))
 _SIZES = {
@@ -31,7 +32,7 @@ class UnreadableError(Exception):
 
 def collect_sizes(block: bytes, sizes: dict[str, str]) -> bool:
     """Add the cards of a header block that tell a length; return whether the header ends here."""
-    block = block.translate(_TO_SPACE)
+    block = blank_controls(block)
     for at in range(0, BLOCK, CARD):
         word = block[at : at + 8]
         if word == _END:
@@ -60,7 +61,7 @@ def data_length(sizes: dict[str, str], *, primary: bool) -> int:
 
 def header_values(header: bytes | bytearray) -> dict[str, str]:
     """Return the keywords of a header with their values as written, strings without quotes."""
-    text = header.translate(_TO_SPACE).decode("latin-1")
+    text = blank_controls(header).decode("latin-1")
     values: dict[str, str] = {}
     for at in range(0, len(text), CARD):
         card = text[at : at + CARD]
