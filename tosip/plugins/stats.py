@@ -282,7 +282,8 @@ def project(planes: Pixels, threshold: float) -> Projections:
 
 def from_middle(size: int) -> Floats:
     """Return the pixels' distances from the middle of a row or column."""
-    return np.arange(size) - (size - 1) / 2
+    middle = (size - 1) / 2
+    return np.linspace(-middle, middle, size)
 
 
 def tiles(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
