@@ -19,9 +19,9 @@ from tosip.beam.outcome import Outcome, WithheldError
 from tosip.beam.spot import Spot, moments, offsets
 
 SMALLEST_SIGMA = 0.6  # px; narrower is a hot pixel
-FINENESS = 6  # cells per sigma of the short axis: more only take time
+FINENESS = 5  # cells per sigma of the short axis: more only take time
 COARSENESS = 2  # at least as many, also for an elongated spot
-MOST_CELLS = 20_000
+MOST_CELLS = 10_000
 MOST_ROUNDS = 30
 
 
@@ -45,11 +45,15 @@ class Scene:
 
 @dataclass(frozen=True)
 class Peak:
-    """The brightest block's place (px), the spot around it, and the border's background."""
+    """The brightest block: its place (px), by how many sigma it stands out, and the background.
+
+    `light` is that of all blocks above the background.
+    """
 
     x: float
     y: float
-    spot: Spot
+    sigma: float
+    light: Floats
     background: Plane
 
 
@@ -94,21 +98,28 @@ class Measured:
         return float(self.every.sum(where=self.inside))
 
 
-def find(scene: Scene) -> Peak | float:
-    """Return the brightest spot; if none stands out, by how many sigma the brightest block does."""
+def brightest(scene: Scene) -> Peak:
+    """Find the brightest block, hot pixels aside."""
     blocks = scene.blocks
     background = scene.fixed(border_plane(blocks, rounding(scene.planes)))
-    noise = background.noise / blocks.side
     light = blocks.calm - background.under(blocks)
     row, column = np.unravel_index(light.argmax(), light.shape)
-    height = float(light[row, column])
-    if not height > scene.threshold * noise:
-        return height / noise if noise else 0.0
-    labels, _ = ndimage.label(light > max(3 * noise, 0.2 * height))
-    spot = moments(blocks, np.where(labels == labels[row, column], light, 0.0))
-    own = blocks.side**2 / 12  # one block alone has no width of its own
-    spot = replace(spot, xx=max(spot.xx, own), yy=max(spot.yy, own))
-    return Peak(float(blocks.x[column]), float(blocks.y[row]), spot, background)
+    height, noise = float(light[row, column]), background.noise / blocks.side
+    sigma = height / noise if noise else math.copysign(math.inf, height)
+    return Peak(
+        float(blocks.x[column]), float(blocks.y[row]), sigma if height else 0.0, light, background
+    )
+
+
+def spot_around(scene: Scene, peak: Peak) -> Spot:
+    """Return the rough size of the light around the brightest block: above a fifth of it."""
+    blocks, light = scene.blocks, peak.light
+    noise = peak.background.noise / blocks.side
+    labels, _ = ndimage.label(light > max(3 * noise, 0.2 * light.max()))
+    own = labels == labels.flat[light.argmax()]
+    spot = moments(blocks, np.where(own, light, 0.0))
+    width = blocks.side**2 / 12  # one block alone has no width of its own
+    return replace(spot, xx=max(spot.xx, width), yy=max(spot.yy, width))
 
 
 def settle(scene: Scene, spot: Spot) -> Measured:

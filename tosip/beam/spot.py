@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tosip.beam.cells import Cells, Floats
 
-WIDEST_ANGLE_ERROR = 20.0  # degrees
+WIDEST_ANGLE_ERROR = 10.0  # degrees: a round spot has none
 
 
 @dataclass(frozen=True)

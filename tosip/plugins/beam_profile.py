@@ -31,7 +31,7 @@ from tosip.beam.cells import Floats, Pixels, as_planes, blocks_of
 from tosip.beam.checks import refuse_clipped, refuse_faint, saturated_pixels
 from tosip.beam.gaussian import Gaussian, fit
 from tosip.beam.outcome import Outcome, WithheldError
-from tosip.beam.search import Measured, Scene, find, settle
+from tosip.beam.search import Measured, Scene, brightest, settle, spot_around
 from tosip.beam.spot import axes_of, scaled
 
 
@@ -196,11 +196,12 @@ def measure(planes: Pixels, params: Params, known: dict[str, Any]) -> None:
     """Put all figures that can be measured into `known`; WithheldError says why they end."""
     level = params.fixed_background if params.background_from is Background.FIXED else None
     scene = Scene(planes, blocks_of(planes), params.area, params.threshold, level)
-    peak = find(scene)
-    if isinstance(peak, float):
-        raise WithheldError(Outcome.NO_BEAM, f"the brightest block is {peak:.1f} sigma high")
+    peak = brightest(scene)
+    known.update(background=peak.background.level, noise=peak.background.noise)
+    if not peak.sigma > params.threshold:
+        raise WithheldError(Outcome.NO_BEAM, f"the brightest block is {peak.sigma:.1f} sigma high")
     known.update(peak_x=peak.x, peak_y=peak.y)
-    found = settle(scene, peak.spot)
+    found = settle(scene, spot_around(scene, peak))
     background = found.background
     known.update(background=background.level, noise=background.noise)
     count = saturated_pixels(planes, found.spot, background.level, params.saturation)
