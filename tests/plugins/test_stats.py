@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from scipy import stats as scipy_stats
 
-from tosip import Metadata, Status
+from tosip import Metadata, Status, names
 from tosip.plugins.stats import Figures, Params, Statistics
 from tosip.reading import describe
 
@@ -63,10 +64,21 @@ def moments(kept):
 
 
 def test_names_are_those_of_areadetectors_records():
-    from tosip.names import pascal_case
-
     description = describe(Statistics)
-    assert {pascal_case(f.name) for f in description.inputs + description.outputs} == RECORDS
+    assert {names.pascal_case(f.name) for f in description.inputs + description.outputs} == RECORDS
+
+
+def test_ophyd_asyncs_stats_plugin_finds_its_records_and_their_types():
+    device = pytest.importorskip("ophyd_async.epics.adcore").NDStatsIO
+    description = describe(Statistics)
+    served = {names.readback("", f.name): f for f in description.inputs + description.outputs}
+    wanted = {name: get_args(hint) for name, hint in device.__annotations__.items()}
+    assert len(wanted) > 10
+    for signal, suffix in wanted.values():
+        (datatype,) = get_args(signal)
+        found = served[suffix.read_suffix]
+        assert found.kind.value == datatype.__name__
+        assert suffix.write_suffix in (None, names.demand("", found.name))
 
 
 @pytest.mark.parametrize("kind", TEN_TYPES)

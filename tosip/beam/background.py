@@ -47,11 +47,12 @@ class Plane:
         return Plane(self.x, self.y, np.array([level, 0, 0]), np.zeros((3, 3)), self.noise)
 
 
-def border_plane(blocks: Cells, least_noise: float) -> Plane:
-    """Measure the background along the frame's border, from blocks without their hot pixels."""
-    chosen = np.ones(blocks.calm.shape, bool)
+def border_plane(blocks: Cells, values: Floats, least_noise: float) -> Plane:
+    """Measure the background along the frame's border, from the blocks' values or calm values."""
+    chosen = np.ones(values.shape, bool)
     chosen[1:-1, 1:-1] = False
-    return plane_through(blocks, blocks.calm, chosen, (0.0, 0.0), least_noise)
+    place = float(blocks.x.mean()), float(blocks.y.mean())
+    return plane_through(blocks, values, chosen, place, least_noise)
 
 
 def plane_around(blocks: Cells, spot: Spot, area: float, least_noise: float) -> Plane:

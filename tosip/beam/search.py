@@ -101,7 +101,7 @@ class Measured:
 def brightest(scene: Scene) -> Peak:
     """Find the brightest block, hot pixels aside."""
     blocks = scene.blocks
-    background = scene.fixed(border_plane(blocks, rounding(scene.planes)))
+    background = scene.fixed(border_plane(blocks, blocks.calm, rounding(scene.planes)))
     light = blocks.calm - background.under(blocks)
     row, column = np.unravel_index(light.argmax(), light.shape)
     height, noise = float(light[row, column]), background.noise / blocks.side

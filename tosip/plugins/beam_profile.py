@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 
 from tosip import Algorithm, Inputs, Metadata, Outputs, Result, Severity, Status, output, param
-from tosip.beam.cells import Floats, Pixels, as_planes, blocks_of
+from tosip.beam.background import border_plane
+from tosip.beam.cells import Floats, Pixels, as_planes, blocks_of, rounding
 from tosip.beam.checks import refuse_clipped, refuse_faint, saturated_pixels
 from tosip.beam.gaussian import Gaussian, fit
 from tosip.beam.outcome import Outcome, WithheldError
@@ -196,8 +197,9 @@ def measure(planes: Pixels, params: Params, known: dict[str, Any]) -> None:
     """Put all figures that can be measured into `known`; WithheldError says why they end."""
     level = params.fixed_background if params.background_from is Background.FIXED else None
     scene = Scene(planes, blocks_of(planes), params.area, params.threshold, level)
+    border = scene.fixed(border_plane(scene.blocks, scene.blocks.values, rounding(planes)))
+    known.update(background=border.level, noise=border.noise)
     peak = brightest(scene)
-    known.update(background=peak.background.level, noise=peak.background.noise)
     if not peak.sigma > params.threshold:
         raise WithheldError(Outcome.NO_BEAM, f"the brightest block is {peak.sigma:.1f} sigma high")
     known.update(peak_x=peak.x, peak_y=peak.y)
