@@ -20,6 +20,7 @@ BENCHMARKS = (
     "peers",
     "fits",
     "focus",
+    "standard",
     "first_figures",
     "records",
     "gateway",
