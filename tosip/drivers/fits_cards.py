@@ -26,28 +26,29 @@ class Cards:
     """The cards of one cleaned header, up to its END."""
 
     def __init__(self, raw: bytes) -> None:
-        self._texts: dict[str, list[str]] = {}
-        for at in range(0, len(raw), CARD):
-            card = raw[at : at + CARD].decode("latin-1")
-            if card[:8] == "END     ":
+        self._fields: dict[str, list[str]] = {}
+        text = raw.decode("latin-1")
+        for at in range(0, len(text), CARD):
+            word = text[at : at + 8]
+            if word == "END     ":
                 return
-            if card[8:10] == "= ":
-                self._texts.setdefault(card[:8].rstrip(), []).append(_text(card[10:]))
+            if text[at + 8 : at + 10] == "= ":
+                self._fields.setdefault(word.rstrip(), []).append(text[at + 10 : at + CARD])
 
     def __contains__(self, keyword: str) -> bool:
-        return keyword in self._texts
+        return keyword in self._fields
 
     def keywords(self) -> tuple[str, ...]:
         """Return the keywords that have a value, in their order."""
-        return tuple(self._texts)
+        return tuple(self._fields)
 
     def text(self, keyword: str) -> str:
         """Return the first value as written, without quotes; empty if there is none."""
-        return self._texts.get(keyword, [""])[0]
+        return _text(self._fields[keyword][0]) if keyword in self._fields else ""
 
     def integer(self, keyword: str, low: int, high: int, default: int | None = None) -> int:
         """Return a whole number from `low` to `high`, or raise `FrameError`."""
-        if default is not None and keyword not in self._texts:
+        if default is not None and keyword not in self._fields:
             return default
         value = self._once(keyword, f"from {low} to {high}", _whole)
         if not low <= value <= high:
@@ -56,12 +57,12 @@ class Cards:
 
     def number(self, keyword: str, default: int) -> int | float:
         """Return a finite number, exact if it is written as an integer; or raise `FrameError`."""
-        if keyword not in self._texts:
+        if keyword not in self._fields:
             return default
         return self._once(keyword, "to be a finite number", parse_number)
 
     def _once(self, keyword: str, expected: str, parse: _Parse) -> int | float:
-        texts = self._texts.get(keyword, [])
+        texts = [_text(field) for field in self._fields.get(keyword, [])]
         values = {parse(text) for text in texts}
         if len(values) > 1:
             shown = " and ".join(dict.fromkeys(texts))

@@ -54,7 +54,19 @@ class Scaling:
             return self.stored.newbyteorder("=")
         return np.dtype("f4" if self.bitpix <= 16 else "f8")
 
-    @property
+    @cached_property
+    def _words(self) -> np.dtype[Any]:
+        return np.dtype(f"u{self.stored.itemsize}")
+
+    @cached_property
+    def _big_words(self) -> np.dtype[Any]:
+        return self._words.newbyteorder(">")
+
+    @cached_property
+    def _top_bit(self) -> int:
+        return 1 << (8 * self.stored.itemsize - 1)
+
+    @cached_property
     def undefined_value(self) -> int | float | None:
         """The value of undefined pixels; None if there are none."""
         if self.blank is None:
@@ -67,11 +79,10 @@ class Scaling:
         """Write the pixels of stored values, of any byte order; return how many are undefined."""
         if self.dtype.kind == "f":
             return self._apply_float(stored, pixels)
-        unsigned = np.dtype(f"u{stored.itemsize}")
-        words = pixels.view(unsigned)
-        np.copyto(words, stored.view(unsigned.newbyteorder(stored.dtype.byteorder)))
+        words = pixels.view(self._words)
+        np.copyto(words, stored.view(self._words if stored.dtype.isnative else self._big_words))
         if self.flips:
-            np.bitwise_xor(words, 1 << (8 * stored.itemsize - 1), out=words)
+            np.bitwise_xor(words, self._top_bit, out=words)
         if self.blank is None:
             return 0
         return int(np.count_nonzero(pixels == self.undefined_value))

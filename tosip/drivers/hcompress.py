@@ -1,7 +1,7 @@
 """Decoding tiles of HCOMPRESS_1 in a process of its own, which damaged data may abort.
 
 Astropy's C code for this method writes outside its buffers on some damaged tiles, and the C library
-then aborts the process (https://github.com/astropy/astropy/issues). So a child does it, started by
+then aborts the process. So a child does it, started by
 exec: it gets the packed unit in one memory file and writes the stored values into another, with a
 limit on its memory and its time. It knows no other descriptor of the IOC, and ends with the thread
 that waits for it.
