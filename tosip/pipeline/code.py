@@ -18,7 +18,8 @@ class Code:
     `modules` holds `file`, `package` and `text` by module, `data` the SHA-256 of data files by
     path, relative to `folder`; `hash` covers all of them. `again` names modules (`file` and
     `package` of each) that an older version has imported late: newer code may do so, too, and reads
-    them with the rest. `on_module` lists functions to call with the name of each added module.
+    them with the rest. `mixed` says that workers have read different data. `on_module` lists
+    functions to call with the name of each added module.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Code:
         self.modules: dict[str, Mapping[str, Any]] = {}
         self.data: Mapping[str, str] = {}
         self.hash = ""
+        self.mixed = False
         self.on_module: list[Callable[[str], None]] = []
         self._late = set(self.again)
         self._loaded = False
@@ -64,7 +66,9 @@ class Code:
 
     def loaded(self, data: Mapping[str, Any]) -> None:
         """Note that a worker has loaded the algorithm, when its data files had these digests."""
-        self.data = {str(path): str(digest) for path, digest in data.items()}
+        digests = {str(path): str(digest) for path, digest in data.items()}
+        self.mixed = self.mixed or (self._loaded and digests != self.data)
+        self.data = digests
         self._loaded = True
         self._renew_hash()
 

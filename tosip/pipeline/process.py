@@ -10,7 +10,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,25 +22,17 @@ from tosip.pipeline import protocol, socketpair
 from tosip.pipeline.channel import Channel
 from tosip.pipeline.child import Child
 from tosip.pipeline.code import Code
-from tosip.pipeline.jobs import (
-    AlgorithmFault,
-    Answer,
-    Circumstances,
-    Job,
-    NoAnswer,
-    Program,
-    WorkerDied,
-)
+from tosip.pipeline.jobs import AlgorithmFault, Answer, Circumstances, Job, Program, WorkerDied
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.output import Output
 from tosip.pipeline.parameters import ParameterSet
 from tosip.pipeline.pool import Images, Pool, PoolExhausted
+from tosip.pipeline.request import LONGEST_WORDS, Request, check_type
 from tosip.pipeline.resources import Household
 from tosip.pipeline.results import check_result
 from tosip.pipeline.state import State, received
 from tosip.shortage import in_words
 
-LONGEST_WORDS = 16 * 1024
 LARGEST_IMAGE = 1 << 40  # bytes; the pool's budget is for the pool to keep
 QUICK = 0.005  # s; a frame is sent ahead to a worker whose last one took less
 
@@ -90,7 +82,7 @@ class WorkerProcess:
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._channel: Channel | None = None
-        self._asked: tuple[str, asyncio.Future[tuple[protocol.Message, list[int]]]] | None = None
+        self._request = Request(self._child)
         self._timed_out = False
         self._stopping = False
 
@@ -174,7 +166,7 @@ class WorkerProcess:
             if not await self._child.exits_within(self.program.stop_timeout):
                 await self._child.kill("closed its connection")
             raise WorkerDied(self.exit_words)
-        _check_type(message, type_, None)
+        check_type(message, type_, None)
         return message
 
     @property
@@ -197,7 +189,7 @@ class WorkerProcess:
 
     def can_take(self, params: ParameterSet) -> bool:
         """Whether a frame with these parameters may be submitted now."""
-        if self._child.verdict or self._stopping or self._asked or not self.pid:
+        if self._child.verdict or self._stopping or self._request.pending or not self.pid:
             return False
         # What the worker's own answer changes of its parameters must not be undone: it keeps its
         # set from frame to frame, and another is sent only when it has nothing in hand.
@@ -256,6 +248,13 @@ class WorkerProcess:
             "spare": self._images.spare(),
         }
 
+    async def _ask(
+        self, type_: str, answer: str, timeout: float, *sent: int, **fields: Any
+    ) -> tuple[protocol.Message, list[int]]:
+        if self._channel is None or not self.pid:
+            raise WorkerDied(self.exit_words or "not started")
+        return await self._request.ask(self._channel, type_, answer, timeout, *sent, **fields)
+
     async def save(self) -> State | None:
         """Ask the algorithm for its state, while the worker has no frame; None if it saves none.
 
@@ -280,51 +279,6 @@ class WorkerProcess:
     async def renew(self) -> None:
         """Start a new instance of the class; errors are those of `start`."""
         await self._ask("renew", "renewed", self.program.start_timeout)
-
-    async def _ask(
-        self, type_: str, answer: str, timeout: float, *sent: int, **fields: Any
-    ) -> tuple[protocol.Message, list[int]]:
-        """Send what is no frame, while the worker has none in hand; return its answer."""
-        if self._channel is None or not self.pid:
-            raise WorkerDied(self.exit_words or "not started")
-        loop = asyncio.get_running_loop()
-        answered: asyncio.Future[tuple[protocol.Message, list[int]]] = loop.create_future()
-        self._asked = (answer, answered)
-        try:
-            self._send_question(self._channel, type_, sent, fields)
-            async with asyncio.timeout(timeout):
-                return await answered
-        except TimeoutError:
-            await self._child.kill(f"{type_}: no answer in {timeout:g} s")
-            raise NoAnswer(self.exit_words) from None
-        except OSError as error:
-            raise WorkerDied(f"{type_}: {error.strerror}") from error
-        except asyncio.CancelledError:
-            if answered.done() and not answered.cancelled():
-                socketpair.close(answered.result()[1])
-            raise
-        finally:
-            self._asked = None
-
-    def _send_question(
-        self, channel: Channel, type_: str, sent: Sequence[int], fields: Mapping[str, Any]
-    ) -> None:
-        try:
-            channel.send(type_, *sent, **fields)
-        except (OSError, MemoryError) as error:
-            raise WorkerDied(f"not asked to {type_}: {in_words(error)}") from error
-
-    def _heard_answer(self, message: protocol.Message, descriptors: list[int]) -> bool:
-        if self._asked is None or self._asked[1].done():
-            return False
-        type_, answered = self._asked
-        try:
-            _check_type(message, type_, None)
-            answered.set_result((message, descriptors.copy()))
-            descriptors.clear()  # the one who has asked closes them
-        except AlgorithmFault as fault:
-            answered.set_exception(fault)
-        return True
 
     def _begin(self) -> None:
         """Give the first of the jobs its time."""
@@ -356,7 +310,7 @@ class WorkerProcess:
             if message.type == "code":
                 self._found(message)
                 return
-            if self._heard_answer(message, descriptors) or (
+            if self._request.answered(message, descriptors) or (
                 self._stopping and self._heard_stop(message)
             ):
                 return
@@ -372,8 +326,8 @@ class WorkerProcess:
         """Go on without what this process has no descriptor or memory for: the worker did well."""
         if message is not None:
             self._hear(message, [], lost=True)
-        elif self._asked and not self._asked[1].done():
-            self._asked[1].set_exception(WorkerDied("no descriptor or memory left for its answer"))
+        elif self._request.fail(WorkerDied("no descriptor or memory left for its answer")):
+            return
         elif self._jobs:
             self._params = None  # the answer may have changed the worker's set
             self._finish(ProtocolError("result: no descriptor or memory left to take it"))
@@ -394,7 +348,7 @@ class WorkerProcess:
             raise ProtocolError(f"{message.type}: expected none without a frame")
         job = self._jobs[0]
         try:
-            _check_type(message, "result", self._sequence - len(self._jobs) + 1)
+            check_type(message, "result", self._sequence - len(self._jobs) + 1)
         except AlgorithmFault as fault:
             self._params = None
             fault.circumstances = self._circumstances(job)
@@ -495,8 +449,7 @@ class WorkerProcess:
     def _exited(self) -> None:
         self._stop_timer()
         self._on_exit()
-        if self._asked and not self._asked[1].done():
-            self._asked[1].set_exception(WorkerDied(self.exit_words))
+        self._request.fail(WorkerDied(self.exit_words))
         self._give_up_jobs()
 
     def _give_back_jobs(self) -> None:
@@ -528,20 +481,6 @@ class WorkerProcess:
             self.python,
             self.numpy,
             tuple(self.output.last_lines),
-        )
-
-
-def _check_type(message: protocol.Message, type_: str, sequence: int | None) -> None:
-    """Refuse a message of another type; AlgorithmFault if it tells that the algorithm raised."""
-    if message.type not in (type_, "failed"):
-        raise ProtocolError(f"message: expected {type_}, got {message.type}")
-    if message.fields.get("sequence") != sequence:
-        raise ProtocolError(f"{message.type}: expected number {sequence}")
-    if message.type == "failed":
-        raise AlgorithmFault(
-            message["stage"][:40],
-            message["error"][:LONGEST_WORDS],
-            message["traceback"][:LONGEST_WORDS],
         )
 
 

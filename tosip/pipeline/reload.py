@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import importlib.util
 import logging
+import math
 import os
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
@@ -76,20 +77,23 @@ class Reloader:
     async def _watch(self) -> None:
         seen: Look = {}  # the files may have changed since the worker has read them
         loop = asyncio.get_running_loop()
-        again = 0.0
+        pending, again = False, math.inf
         while True:
             requested = await self._pause(INTERVAL)
             now = await self._look()
-            changed = now != seen
-            if changed:
+            if now != seen:
                 seen = await self._settle(now)
-                again = loop.time() + COARSEST
-            due = changed or bool(again and loop.time() > again)
-            if due and not changed:
-                again = 0.0
-            if requested or (due and self.automatic and await self._differs(changed)):
+                pending, again = True, loop.time() + COARSEST
+            compare = pending or self._mixed() or loop.time() > again
+            if requested or (compare and self.automatic and await self._differs(pending)):
                 await self._reload(requested)
                 seen = await self._look_again(seen)
+            if self.automatic:
+                pending, again = False, math.inf if loop.time() > again else again
+
+    def _mixed(self) -> bool:
+        """Whether a worker that was started later has read newer data than the others."""
+        return self._workers.code.mixed and self._failed is None
 
     async def _pause(self, seconds: float) -> bool:
         """Wait; return whether a reload was requested meanwhile."""
@@ -151,7 +155,11 @@ class Reloader:
             return changed or contents != self._failed
         code = self._workers.code
         running = code.texts()
-        return data != code.data_files() or any(texts.get(p) != running[p] for p in running)
+        return (
+            code.mixed
+            or data != code.data_files()
+            or any(texts.get(p) != running[p] for p in running)
+        )
 
     async def _contents(self) -> "Contents":
         return await in_thread(_contents, self._files(), *self._data())
