@@ -203,7 +203,7 @@ def _to_record(field: Field, plain: Any) -> Any:
 
 
 def _text(text: str, longest: int) -> str:
-    """Return a text as a record takes it: UTF-8 (a file's name may be other bytes), not too long."""
+    """Return a text as a record takes it: in UTF-8, as a file's name need not be, and no longer."""
     return beginning(text if is_utf8(text) else printable(text, "\n\t"), longest)
 
 
