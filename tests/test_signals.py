@@ -10,11 +10,11 @@ from tosip.signals import STOPPING
 
 SERVICE = """
 import asyncio, signal, sys
-from tosip import signals
+from tosip import stopping
 
 async def main():
     stop = asyncio.Event()
-    signals.on_stop(lambda number: (print(signal.Signals(number).name), stop.set()))
+    stopping.on_stop(lambda number: (print(signal.Signals(number).name), stop.set()))
     print("ready", flush=True)
     await stop.wait()
 
@@ -22,15 +22,15 @@ asyncio.run(main())
 """
 COMMAND = """
 import asyncio
-from tosip import signals
+from tosip import stopping
 
 async def work():
     print("ready", flush=True)
     await asyncio.sleep(60)
 
 try:
-    signals.run(work())
-except signals.Stopped as stopped:
+    stopping.run(work())
+except stopping.Stopped as stopped:
     print(stopped, stopped.status)
 """
 

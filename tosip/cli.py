@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from tosip import __version__, signals, streams
+from tosip import __version__, stopping, streams
 from tosip.arguments import Parser
 from tosip.commands import gateway, new, tables
 from tosip.commands.algorithm_file import expect_file, program, read_description
@@ -44,7 +44,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except TosipError as error:
         streams.complain(f"tosip: {error}")
         return 2
-    except signals.Stopped as stopped:
+    except stopping.Stopped as stopped:
         return stopped.status
     except KeyboardInterrupt:
         return 130
@@ -137,7 +137,7 @@ def _replay(options: argparse.Namespace) -> int:
     for image in options.images:
         expect_file(image)
     with _progress(len(options.images)) as advance:
-        (description, rows), stopped = signals.run(
+        (description, rows), stopped = stopping.run(
             replay(
                 runs,
                 options.images,
@@ -200,7 +200,7 @@ def _replay_bundles(
     ):
         if given:
             raise ConfigurationError(f"{option}: expected images, got bundles")
-    found, stopped = signals.run(
+    found, stopped = stopping.run(
         replay_bundles(
             bundles,
             algorithm=algorithm,
@@ -218,7 +218,7 @@ def _replay_bundles(
 
 
 def _check(options: argparse.Namespace) -> int:
-    description, _ = signals.run(read_description(program(options.algorithm, options.python)))
+    description, _ = stopping.run(read_description(program(options.algorithm, options.python)))
     tables.console().print(tables.declaration(description))
     return 0
 
@@ -236,7 +236,7 @@ def _screens(options: argparse.Namespace) -> int:
     try:
         options.output.mkdir(parents=True, exist_ok=True)
         focus, field, environment = (
-            signals.run(read_description(program(str(section.file), None)))[0]
+            stopping.run(read_description(program(str(section.file), None)))[0]
             for section in (config.focus, config.field, config.environment)
         )
         for path in write_neosted_screens(options.output, config, focus, field, environment):

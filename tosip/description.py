@@ -26,6 +26,7 @@ from tosip.texts import shortened
 from tosip.type_hints import IMAGES_BELONG
 
 LONGEST_DESC = 40  # bytes; EPICS
+_SHORTENED_DESC = 39  # bytes that Channel Access and PVAccess show of it
 
 
 class Kind(str, enum.Enum):
@@ -74,6 +75,11 @@ class Alarm:
     hihi_severity: Severity = Severity.MAJOR
 
 
+def short_doc(line: str) -> str:
+    """Return a line of documentation as EPICS's DESC takes it."""
+    return line if len(line.encode()) <= LONGEST_DESC else shortened(line, _SHORTENED_DESC)
+
+
 @dataclass(frozen=True)
 class Field:
     """One declared input or output.
@@ -103,7 +109,7 @@ class Field:
     @property
     def short_doc(self) -> str:
         """The documentation's first line as a record's DESC takes it."""
-        return shortened(self.doc, LONGEST_DESC)
+        return short_doc(self.doc)
 
     def plain(self, value: Any) -> Any:
         """Check `value` and return it as a plain value; ValueError tells what was expected.

@@ -1,79 +1,19 @@
-"""The signals that stop our programs, and what a program does about them.
+"""The signals that stop our programs.
 
-SIGHUP is one of them: a closed terminal sends it, to the IOC and to its foreground process group. A
-program that was started with SIGHUP ignored (by `nohup`) keeps ignoring it.
+SIGHUP is one of them: a closed terminal sends it, to the IOC and to its foreground process group.
+Workers import this module too: it runs on Python 3.9, and loads no asyncio.
 """
 
 from __future__ import annotations
 
-import asyncio
 import signal
-import sys
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
-from typing import Any, Callable, TypeVar
 
 FROM_TERMINAL = (signal.SIGINT, signal.SIGHUP)
 """Sent to a whole process group; the IOC handles them, and its processes ignore them."""
 STOPPING = (signal.SIGTERM, *FROM_TERMINAL)
-
-T = TypeVar("T")
-
-
-class Stopped(Exception):
-    """A signal has stopped the program before it was done; `status` is a shell's name for it."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.status = 128 + number
-
-
-def on_stop(stop: Callable[[int], object]) -> None:
-    """Call `stop` with the signal's number, on the running loop, for each stopping signal."""
-    loop = asyncio.get_running_loop()
-    for number in STOPPING:
-        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-            loop.add_signal_handler(number, stop, number)
 
 
 def ignore_terminal() -> None:
     """Leave the terminal's signals to the process that has started this one."""
     for number in FROM_TERMINAL:
         signal.signal(number, signal.SIG_IGN)
-
-
-def run(work: Coroutine[Any, Any, T]) -> tuple[T, int]:
-    """Run a command's work; a stopping signal cancels it.
-
-    Return what it returns, and 128 + the signal's number if one has come and the work has ended
-    with what it had, else 0. Raises Stopped if the work was cancelled.
-    """
-    numbers: list[int] = []
-
-    async def stoppable() -> T:
-        task = asyncio.current_task()
-
-        def stop(number: int) -> None:
-            numbers.append(number)
-            if task:
-                task.cancel()
-
-        on_stop(stop)
-        return await work
-
-    try:
-        result = asyncio.run(stoppable())
-    except asyncio.CancelledError:
-        raise Stopped(numbers[0] if numbers else signal.SIGINT) from None
-    return result, 128 + numbers[0] if numbers else 0
-
-
-@contextmanager
-def until_cancelled() -> Iterator[None]:
-    """End the `with` when the task is cancelled, and go on behind it with what was done so far."""
-    try:
-        yield
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task and sys.version_info >= (3, 11):
-            task.uncancel()

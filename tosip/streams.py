@@ -33,9 +33,11 @@ def prepare() -> None:
 
 def say(line: str) -> None:
     """Print a line at once; a service does not end because nobody reads it any more."""
-    with suppress(OSError):
+    try:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
+    except OSError:
+        _give_up_output()
 
 
 def complain(line: str) -> None:

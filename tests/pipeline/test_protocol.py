@@ -405,11 +405,11 @@ def test_names_that_become_one_name_leave_one_array():
 
 def test_a_message_that_is_too_large_names_its_largest_value():
     line = np.zeros(protocol.LONGEST // 8)
-    fields = {"sequence": 1, "status": "ok", "message": "", "params": {}, "image": None}
-    found = {"outputs": {"line": line, "small": line[:9]}, "attributes": {}, "seconds": 0.1}
+    rest = {"sequence": 1, "status": "ok", "params": {}, "attributes": {}, "image": None}
+    rest["seconds"] = 0.1
+    outputs = {"line": line, "small": line[:9]}
     with pytest.raises(ProtocolError, match=r"^result\.outputs\.line: expected at most \d+ bytes"):
-        protocol.encode("result", **fields, **found)
-    text = {"message": "x" * (protocol.LONGEST_JSON + 1)}
-    said = {**fields, **text, "outputs": {}, "attributes": {}, "seconds": 0.1}
+        protocol.encode("result", message="", outputs=outputs, **rest)
+    long = "x" * (protocol.LONGEST_JSON + 1)
     with pytest.raises(ProtocolError, match=r"^result\.message: expected at most \d+ bytes"):
-        protocol.encode("result", **said)
+        protocol.encode("result", message=long, outputs={}, **rest)

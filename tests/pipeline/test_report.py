@@ -91,6 +91,15 @@ def test_a_circle_of_causes_ends(mine):
     ]
 
 
+def test_a_chain_of_causes_that_is_too_long_for_a_traceback_keeps_its_cause(mine):
+    link = "f = ValueError(n); f.__cause__ = e; e = f"
+    text = f"e = None\nfor n in range(5000):\n    {link}\nraise e"
+
+    assert raised(mine, text).startswith(
+        "ValueError: 4999 (mine.py:4)\ncaused by ValueError: 4998\n"
+    )
+
+
 def test_members_of_a_group_are_told(mine):
     text = "raise ExceptionGroup('two', [ValueError('a'), ExceptionGroup('in', [KeyError('b')])])"
 

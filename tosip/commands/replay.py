@@ -27,7 +27,7 @@ from tosip.pipeline.plugin import Outcome, Plugin
 from tosip.pipeline.pool import Pool, PoolExhausted
 from tosip.pipeline.ports import Ports
 from tosip.pipeline.states import WorkerState
-from tosip.signals import until_cancelled
+from tosip.stopping import until_cancelled
 from tosip.texts import printable
 
 TABLE_FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv"}

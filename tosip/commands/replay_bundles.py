@@ -26,7 +26,7 @@ from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.parameters import ParameterError, Parameters
 from tosip.pipeline.pool import DEFAULT_BUDGET, Pool
 from tosip.pipeline.process import WorkerProcess
-from tosip.signals import until_cancelled
+from tosip.stopping import until_cancelled
 from tosip.texts import printable
 
 LINES_SHOWN = 20  # of what a worker printed before it died

@@ -35,7 +35,7 @@ from typing import Any
 
 import aioftp
 
-from tosip import signals
+from tosip import stopping
 from tosip.drivers.sky_night import Camera, Night
 from tosip.errors import ConfigurationError
 
@@ -194,7 +194,7 @@ async def _run_until_told(settings: Settings) -> None:
     """Run until done, a signal, the end of standard input, or the parent's death."""
     loop = asyncio.get_running_loop()
     work, told = asyncio.create_task(run(settings)), asyncio.Event()
-    signals.on_stop(lambda _: told.set())
+    stopping.on_stop(lambda _: told.set())
     _watch_parent(loop, told)
     threading.Thread(target=_watch_input, args=(loop, told), daemon=True).start()
     waiting = asyncio.create_task(told.wait())

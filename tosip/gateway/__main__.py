@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tosip import signals, streams
+from tosip import stopping, streams
 from tosip.arguments import Parser
 from tosip.configuration import placed
 from tosip.errors import ConfigurationError, TosipError
@@ -83,7 +83,7 @@ def _start_log(file: Path | None, *, verbose: bool) -> None:
 
 async def _run(settings: GatewaySettings) -> int:
     stop = asyncio.Event()
-    signals.on_stop(lambda _: stop.set())
+    stopping.on_stop(lambda _: stop.set())
     gateway = Gateway(settings)
     await gateway.start()
     try:

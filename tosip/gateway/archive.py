@@ -27,7 +27,7 @@ from typing import Any
 import aioftp
 from aioftp.common import Connection
 
-from tosip import signals
+from tosip import stopping
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ async def serve(root: Path, port: int, keep: int) -> int:
     """Serve until a stopping signal or the end of standard input."""
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
-    signals.on_stop(lambda _: done.set())
+    stopping.on_stop(lambda _: done.set())
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     try:

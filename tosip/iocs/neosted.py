@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import functools
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tosip import signals, streams
+from tosip import stopping, streams
 from tosip.arguments import Parser
 from tosip.configuration import placed
 from tosip.drivers.panel import DRIVER_ITEMS
@@ -98,6 +99,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _configured(options: argparse.Namespace) -> NeostedConfig:
+    if options.config is not None and not os.path.isfile(options.config):
+        raise ConfigurationError(f"--config: expected a file, got none at {options.config}")
     config = load_config(options.config)
     changes: dict[str, object] = {}
     if options.prefix is not None:
@@ -155,7 +158,7 @@ async def _run(config: NeostedConfig, options: argparse.Namespace) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     contain_unhandled(loop)
-    signals.on_stop(lambda _: stop.set())
+    stopping.on_stop(lambda _: stop.set())
     # Before there are threads: the environment must not change while one of them reads it.
     network.stay_on_loopback()
     # Side by side with the start of everything else, which mostly waits for other processes.

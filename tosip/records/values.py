@@ -142,7 +142,7 @@ def to_record(field: Field, plain: Any) -> Any:
 
 
 def _text(text: str, longest: int) -> str:
-    """Return a text as a record takes it: UTF-8 (names of files may not be), at most so long."""
+    """Return a text as a record takes it: in UTF-8, as a file's name need not be, and no longer."""
     return beginning(text if is_utf8(text) else printable(text, "\n\t"), longest)
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from pvi.device import DeviceRef, enforce_pascal_case
 
-from tosip.description import LONGEST_DESC, Description, Kind
+from tosip.description import Description, Kind, short_doc
 from tosip.screens.boxes import (
     IMAGE_SIZE,
     Items,
@@ -23,7 +23,6 @@ from tosip.screens.boxes import (
 )
 from tosip.screens.fields import NARROWEST, NUMBERS, PREFIX
 from tosip.screens.page import Box, Page, Picture
-from tosip.texts import shortened
 
 INDEX, IMAGE = "index", "image"  # pages that the others open
 
@@ -55,7 +54,7 @@ def algorithm_pages(name: str, description: Description, items: Items) -> list[P
         [*map(plot_of, arrays), image_of("Preview", IMAGE_SIZE)],
     )
     more = [_page(f"{name}_alarms", f"{PREFIX} alarms", [[alarm_box(numbers)]])] if numbers else []
-    title = shortened(description.doc.rstrip("."), LONGEST_DESC)
+    title = short_doc(description.doc.rstrip("."))
     main = _page(name, f"{PREFIX} {title}", columns)
     return _linked(main, [*more, *_more_pages(name, items)], image=True)
 

@@ -49,15 +49,15 @@ def _text(error: BaseException) -> str:
 
 def report(error: BaseException, files: Collection[str]) -> str:
     """Describe an error; `files` are those of the user, as code objects name them."""
+    lines = [_cause(error, files)]
     try:
-        lines = [_cause(error, files)]
         members = list(_members(error))
         lines += [f"  {_cause(member, files)}" for member in members[:MOST_MEMBERS]]
         lines += [f"{link} {_cause(cause, files)}" for link, cause in _causes(error)]
         lines.append(_trace(error, files))
-        return "\n".join(lines).rstrip()[:LONGEST_REPORT]
-    except Exception:  # noqa: BLE001 (too deep to describe, or out of memory)
-        return words(error)[:LONGEST_REPORT]
+    except Exception as fault:  # noqa: BLE001 (too many causes of causes, for example)
+        lines.append(f"no traceback: {type(fault).__name__}")
+    return "\n".join(lines).rstrip()[:LONGEST_REPORT]
 
 
 def _cause(error: BaseException, files: Collection[str]) -> str:
