@@ -1,18 +1,20 @@
 # make demo: set everything up and run the NEOSTED IOC with simulated cameras
 # make test: set everything up and run every check and every test
+# make test-latest: try the wheel with the newest libraries, in each Python that is here
 # make soak: kill the gateway a thousand times at random, and see that nothing is lost
 PYTHON ?= $(shell command -v python3.11 || echo python3)
+EXTRAS ?= dev,clients
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test soak check bench format clean pytest
+.PHONY: install demo test test-latest soak check bench format clean pytest
 
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,clients]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $@
 
 demo: install
@@ -31,6 +33,9 @@ test: check pytest
 pytest: install
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile \
 		|| $(BIN)/python -m pytest --last-failed --last-failed-no-failures=none
+
+test-latest: install
+	$(BIN)/python -m tests.latest
 
 soak: install
 	$(BIN)/python -m tests.gateway.faults.soak

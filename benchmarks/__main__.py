@@ -20,6 +20,7 @@ BENCHMARKS = (
     "peers",
     "fits",
     "focus",
+    "standard",
     "first_figures",
     "front_door",
     "records",

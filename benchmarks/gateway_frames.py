@@ -56,7 +56,7 @@ class Frames:
         self._gateway, self._driver = gateway, driver
         self._outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
         gateway.on_stored = self._route
-        plugin.on_outcome.append(self._outcomes.put_nowait)
+        plugin.on_outcome.connect(self._outcomes.put_nowait)
 
     def _route(self, file: StoredFile, received: Received | None) -> None:
         self._driver.submit(

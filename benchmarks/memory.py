@@ -80,7 +80,7 @@ async def _expose(pool: Pool, plugins: Sequence[Plugin], ports: Sequence[Port]) 
     """Let all cameras give one frame, and the next when every figure of it is there."""
     figures: asyncio.Queue[Outcome] = asyncio.Queue()
     for plugin in plugins:
-        plugin.on_outcome.append(figures.put_nowait)
+        plugin.on_outcome.connect(figures.put_nowait)
     for number in range(1, _FRAMES + 1):
         for place, port in enumerate(ports):
             port.publish(_frame(pool, number, place + 1))

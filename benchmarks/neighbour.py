@@ -191,13 +191,13 @@ def _crasher(rig: Rig, name: str, body: str) -> Plugin:
         if crasher.workers.state is WorkerState.QUARANTINED:
             crasher.workers.rearm()
 
-    crasher.on_change.append(rearm)
+    crasher.on_change.connect(rearm)
     return crasher
 
 
 async def _offer(rig: Rig, plugin: Plugin, seen: Seen, seconds: float) -> None:
     """Publish frames by the clock."""
-    plugin.on_outcome.append(seen.outcome)
+    plugin.on_outcome.connect(seen.outcome)
     begun = perf_counter()
     for number in range(round(seconds / _PERIOD)):
         due = begun + number * _PERIOD
@@ -206,7 +206,7 @@ async def _offer(rig: Rig, plugin: Plugin, seen: Seen, seconds: float) -> None:
         rig.source.publish(rig.frame(SIZE))
     await asyncio.sleep(begun + seconds - perf_counter())
     seen.seconds += perf_counter() - begun
-    plugin.on_outcome.remove(seen.outcome)
+    plugin.on_outcome.disconnect(seen.outcome)
 
 
 def _show_neighbours(seen: Mapping[str, Seen]) -> None:

@@ -7,6 +7,7 @@ all their records, and images. Beside them are 20 bare softioc records with a ti
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 import time
 from collections.abc import Callable
@@ -21,12 +22,12 @@ from tosip.drivers.driver import FitsDriver
 from tosip.drivers.panel import DRIVER_ITEMS
 from tosip.drivers.sky import fits_bytes
 from tosip.images.server import ImageServer
-from tosip.iocs.system import beside
 from tosip.pipeline.jobs import Program
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.plugin import Plugin
 from tosip.pipeline.pool import Pool
 from tosip.pipeline.ports import Ports
+from tosip.tasks import BackgroundTask
 
 PREFIX = "BENCH:"
 OUTPUTS = 20
@@ -99,14 +100,17 @@ class Bench:
         ioc.add_pool(self.pool)
         images = ImageServer(PREFIX)
         for driver, plugin in zip(self.drivers, self.plugins, strict=True):
-            driver.on_change.append(ioc.add_driver(driver.name, driver, DRIVER_ITEMS, "FITS files"))
+            driver.on_change.connect(
+                ioc.add_driver(driver.name, driver, DRIVER_ITEMS, "FITS files")
+            )
             ioc.add_plugin(plugin.name, plugin, plugin.description)
             images.add(f"{driver.name}:", driver.port)
         fields = {"PINI": "NO", "TSE": -2, "MDEL": -1, "PREC": 3}
         self.bare = [builder.aIn(name, **fields) for name in bare()]
         await ioc.run()
         stack.callback(ioc.stop)
-        await stack.enter_async_context(beside(ioc.follow(self.pool.figures)))
+        follow = functools.partial(ioc.follow, self.pool.figures)
+        await stack.enter_async_context(BackgroundTask("records", follow))
         await stack.enter_async_context(images)
 
     async def offer(

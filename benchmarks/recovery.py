@@ -154,10 +154,10 @@ class Patient:
 async def next_outcome(plugin: Plugin, begin: Callable[[], None]) -> Outcome:
     """Call `begin` and return the next outcome."""
     done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-    plugin.on_outcome.append(done.set_result)
+    plugin.on_outcome.connect(done.set_result)
     begin()
     outcome = await done
-    plugin.on_outcome.remove(done.set_result)
+    plugin.on_outcome.disconnect(done.set_result)
     return outcome
 
 
@@ -273,7 +273,7 @@ class Stream:
         self._rig = rig
         self._plugin = plugin
         self._going = True
-        plugin.on_outcome.append(self._see)
+        plugin.on_outcome.connect(self._see)
 
     def _see(self, outcome: Outcome) -> None:
         self._times.append(perf_counter())

@@ -164,11 +164,11 @@ class Rig:
     async def until(self, plugin: Plugin, condition: Callable[[], bool]) -> None:
         """Wait until a condition holds; it is looked at after every change of the plugin."""
         changed = asyncio.Event()
-        plugin.on_change.append(changed.set)
+        plugin.on_change.connect(changed.set)
         while not condition():
             changed.clear()
             await changed.wait()
-        plugin.on_change.remove(changed.set)
+        plugin.on_change.disconnect(changed.set)
 
     def frame(self, size: int) -> NDArray:
         """Make the next frame, in memory from the pool, as a driver does before it fills it."""
@@ -190,12 +190,12 @@ class Rig:
         async def trips() -> list[float]:
             plugin.params.update(params)
             watch = _Watch()
-            plugin.on_outcome.append(watch.outcome)
+            plugin.on_outcome.connect(watch.outcome)
             try:
                 for _ in range(count):
                     await watch.time(self.source.publish, self.frame(size))
             finally:
-                plugin.on_outcome.remove(watch.outcome)
+                plugin.on_outcome.disconnect(watch.outcome)
             return watch.taken
 
         return lambda: self.run(trips())
@@ -218,12 +218,12 @@ class Rig:
 
         async def trips() -> list[float]:
             watch = _Watch()
-            self.origin.on_idle.append(watch.stop)
+            self.origin.on_idle.connect(watch.stop)
             try:
                 for _ in range(count):
                     await watch.time(self.source.publish, self.frame(size))
             finally:
-                self.origin.on_idle.remove(watch.stop)
+                self.origin.on_idle.disconnect(watch.stop)
             return watch.taken
 
         return lambda: self.run(trips())
@@ -233,7 +233,7 @@ class Rig:
 
         async def stream() -> list[float]:
             idle = asyncio.Event()
-            self.origin.on_idle.append(idle.set)
+            self.origin.on_idle.connect(idle.set)
             start = perf_counter()
             for _ in range(count):
                 await self.source.room()
@@ -242,7 +242,7 @@ class Rig:
                 idle.clear()
                 await idle.wait()
             taken = perf_counter() - start
-            self.origin.on_idle.remove(idle.set)
+            self.origin.on_idle.disconnect(idle.set)
             return [taken / count]
 
         return lambda: self.run(stream())

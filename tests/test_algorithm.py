@@ -54,6 +54,7 @@ MISTAKES = {
 
 
 def test_type_checker_finds_each_mistake_and_none_in_a_correct_file(tmp_path):
+    pytest.importorskip("mypy", reason="mypy is not installed")
     (tmp_path / "correct.py").write_text(SOURCE)
     for name, (right, wrong, _) in MISTAKES.items():
         (tmp_path / f"wrong_{name}.py").write_text(SOURCE.replace(right, wrong, 1))
@@ -123,6 +124,8 @@ def test_values_can_be_copied_and_sent_to_other_processes():
 def test_metadata_gives_dimensions_in_areadetectors_order():
     metadata = Metadata(1, 0.0, "CAM01", (4, 5, 3), "UInt8", "RGB1")
     assert metadata.dimensions == (3, 5, 4)
+    assert Metadata(1, 0.0, "A", (4, 5, 3), "UInt8", "RGB2").dimensions == (5, 3, 4)
+    assert Metadata(1, 0.0, "A", (4, 5, 3), "UInt8", "RGB3").dimensions == (5, 4, 3)
 
 
 def test_new_image_works_without_a_worker():
@@ -168,6 +171,21 @@ def test_fixture_runs_an_algorithm_as_a_worker_does(run_algorithm):
     assert (ran.outputs.rows, ran.message, ran.status) == (5, "1 RED", Status.OK)
     assert (ran.params.count, ran.attributes) == (4, {"SEEN": 4})
     assert len(stopped) == 1
+
+
+class Undefined(Algorithm[Params, Lengths]):
+    """Counts undefined pixels."""
+
+    undefined_as_nan = True
+
+    def process(self, image, params, attributes, metadata):
+        return {"rows": int(np.isnan(image).sum())}
+
+
+def test_fixture_shows_undefined_pixels_as_a_worker_does(run_algorithm):
+    attributes = {"UndefinedPixels": 20, "UndefinedValue": 0}
+    assert run_algorithm(Undefined, IMAGE, attributes).outputs.rows == 20
+    assert run_algorithm(Undefined, IMAGE).outputs.rows == 0
 
 
 def test_fixture_keeps_the_state_of_an_object(run_algorithm):

@@ -15,11 +15,16 @@ from tosip.reading import describe
 
 INT = Field("n", Kind.INT, "d", low=-5, high=5)
 INT64 = Field("n", Kind.INT, "d", bits=64)
+WIDE = Field("n", Kind.INT, "d", bits=64, low=-3, high=2**60 + 1)
 FLOAT = Field("x", Kind.FLOAT, "d", low=0.0, units="mm")
 BOOL = Field("b", Kind.BOOL, "d")
 STR = Field("s", Kind.STR, "d", length=4)
 ENUM = Field("e", Kind.ENUM, "d", choices=("red", "blue"))
 INTS = Field("a", Kind.ARRAY, "d", dtype="uint8", length=3)
+LONGS = Field("a", Kind.ARRAY, "d", dtype="int64", length=3)
+ULONGS = Field("a", Kind.ARRAY, "d", dtype="uint64", length=3)
+DOUBLES = Field("a", Kind.ARRAY, "d", dtype="float64", length=3)
+BOOLS = Field("a", Kind.ARRAY, "d", dtype="bool", length=3)
 FLOATS = Field("a", Kind.ARRAY, "d", dtype="float32", length=3)
 COMMAND = Field("c", Kind.COMMAND, "d")
 
@@ -39,6 +44,22 @@ GOOD = [
     (ENUM, "red", "red"),
     (INTS, [1, 2], [1, 2]),
     (INTS, np.arange(3), [0, 1, 2]),
+    (LONGS, np.histogram(np.zeros(9), bins=3)[0], [0, 9, 0]),
+    (LONGS, np.array([2**53 + 1]), [2**53 + 1]),
+    (LONGS, np.array([2**63 - 1], np.uint64), [2**63 - 1]),
+    (LONGS, (-(2**63), 2**63 - 1), [-(2**63), 2**63 - 1]),
+    (ULONGS, np.array([2**64 - 1], np.uint64), [2**64 - 1]),
+    (DOUBLES, np.array([2**53, -(2**53), 2**62]), [2.0**53, -(2.0**53), 2.0**62]),
+    (DOUBLES, np.array([2**63], np.uint64), [2.0**63]),
+    (BOOLS, np.arange(3) > 1, [False, False, True]),
+    (BOOLS, [True], [True]),
+    (BOOLS, np.array([0, 1], np.uint8), [False, True]),  # as a record has them
+    (BOOL, np.array(True), True),
+    (STR, np.array("abc"), "abc"),
+    (INT64, np.uint64(2**63 - 1), 2**63 - 1),
+    (FLOAT, 2**53, 2.0**53),
+    (FLOAT, 2**62, 2.0**62),
+    (FLOAT, np.array(0.5), 0.5),
     (INTS, (), []),
     (FLOATS, [1, 2.5], [1.0, 2.5]),
     (FLOATS, np.arange(3, dtype=">i2"), [0.0, 1.0, 2.0]),
@@ -53,6 +74,7 @@ BAD = [
     (INT, 6, "expected at least -5 and at most 5, got 6"),
     (INT, 2**31, "expected an int of 32 bits"),
     (INT64, 2**63, "expected an int of 64 bits"),
+    (WIDE, 2**60 + 2, "at least -3 and at most 1152921504606846977, got 1152921504606846978"),
     (FLOAT, -1.0, "expected at least 0 mm, got -1.0"),
     (FLOAT, math.nan, "expected a finite number, got nan"),
     (FLOAT, math.inf, "expected a finite number, got inf"),
@@ -62,6 +84,20 @@ BAD = [
     (FLOAT, None, "expected float, got None"),
     (FLOAT, np.array([1.0]), "expected float"),
     (FLOAT, 1j, "expected float"),
+    (FLOAT, 2**53 + 1, "expected an int that a float holds exactly, got 9007199254740993"),
+    (FLOAT, np.uint64(2**64 - 1), "expected an int that a float holds exactly"),
+    (INT64, np.uint64(2**63), "expected an int of 64 bits, got .*9223372036854775808"),
+    (INT64, 10**400, "expected an int of 64 bits, got one of 1329"),
+    (LONGS, np.array([2**63], np.uint64), "expected numbers from -9.*, got 9223372036854775808"),
+    (ULONGS, np.array([-1]), "expected numbers from 0 to 18446744073709551615, got -1"),
+    (DOUBLES, np.array([1, 2**53 + 1]), "type float64, got int64: 9007199254740993"),
+    (DOUBLES, np.array([2**64 - 1], np.uint64), "type float64, got uint64"),
+    (FLOATS, np.array([2**24 + 1]), "type float32, got int64: 16777217"),
+    (FLOATS, [1e39], "type float32, got float64: 1e[+]39"),
+    (BOOLS, [2], "expected numbers from 0 to 1, got 2"),
+    (BOOLS, [0.0], "expected numbers of type bool, got float64"),
+    (LONGS, np.ma.masked_less([1, 5], 3), "got masked ones"),
+    (LONGS, np.ones((2, 2), int), r"got shape \(2, 2\): an image belongs in Result\(image=...\)"),
     (BOOL, 1, "expected bool, got 1"),
     (COMMAND, 0, "expected bool, got 0"),
     (STR, 5, "expected str, got 5"),

@@ -74,3 +74,17 @@ def test_the_installed_package_runs_an_algorithm(wheel, tmp_path, star_frame):
     assert done.returncode == 0, done.stderr
     assert "hfd" in done.stdout
     assert not (site / "tosip" / "tests").exists()
+
+
+def test_a_folder_named_like_the_package_does_not_hide_it(tmp_path):
+    """As from the folder above a clone, which holds `iocs`, `tests` and the package itself."""
+    (tmp_path / "tosip" / "iocs").mkdir(parents=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "tosip.iocs.neosted", "--help"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--simulate" in done.stdout

@@ -51,6 +51,24 @@ def faults(cls: type[Any]) -> list[str]:
     return list(caught.value.faults)
 
 
+@pytest.mark.parametrize("watch", ["cal.json", [1], [""], ["a\0"], None])
+def test_watch_that_names_no_files_is_refused(watch):
+    cls = algorithm()
+    cls.watch = watch
+    assert faults(cls) == [f'Made.watch: expected files as ["cal.json"], got {watch!r}']
+
+
+def test_state_is_kept_only_of_a_stateful_algorithm_with_both_methods():
+    cls = algorithm()
+    cls.keep_state = True
+    assert faults(cls) == [
+        "Made.keep_state: expected stateful = True, a method save, a method restore with it, "
+        "got none"
+    ]
+    cls.stateful, cls.save = True, lambda _: b""
+    assert faults(cls) == ["Made.keep_state: expected a method restore with it, got none"]
+
+
 def test_every_kind_is_read():
     description = describe(Everything)
     assert (description.name, description.doc) == ("Everything", "Declares one of each kind.")
@@ -124,7 +142,6 @@ def test_algorithm_may_be_derived_from_another():
 INPUT_FAULTS = [
     ("float", lambda: param("", default=1.0), "documentation, got none"),
     ("float", lambda: param(odd(None), default=1.0), "documentation, got none"),
-    ("float", lambda: param("x" * 41, default=1.0), "documentation of at most 40 bytes, got 41"),
     ("float", lambda: param("d", default="1"), "default: expected float, got '1'"),
     ("float", lambda: param("d", default=float("nan")), "default: expected a finite number"),
     ("float", lambda: param("d", default=5.0, limits=(0, 1)), "default: expected at least 0"),
@@ -150,7 +167,8 @@ INPUT_FAULTS = [
     ("int", lambda: param("d", default=1, bits=16), "bits=32 or bits=64, got 16"),
     ("int", lambda: param("d", default=1, precision=2), "precision on floats only, got 2"),
     ("int", lambda: param("d", default=True), "default: expected int, got True"),
-    ("int", lambda: param("d", default=2**31), "default: expected an int of 32 bits"),
+    ("int", lambda: param("d", default=2**63), "default: expected an int of 64 bits"),
+    ("int", lambda: param("d", default=2**31, bits=32), "default: expected an int of 32 bits"),
     ("bool", lambda: param("d", default=1), "default: expected bool, got 1"),
     ("bool", lambda: param("d", default=True, units="s"), "units on numbers only, got s"),
     ("bool", lambda: param("d", default=True, limits=(0, 1)), "limits on numbers only"),
@@ -167,7 +185,12 @@ INPUT_FAULTS = [
         lambda: param("d", default=np.zeros((2, 2)), length=9),
         r"default: expected a 1-D array of at most 9 numbers, got shape \(2, 2\)",
     ),
-    ("NDArray[np.int64]", lambda: param("d", default=(), length=2), "NDArray of int8, uint8"),
+    ("NDArray[np.complex64]", lambda: param("d", default=(), length=2), "NDArray of int8, uint8"),
+    (
+        "np.ndarray[tuple[int, int], np.dtype[np.float64]]",
+        lambda: param("d", default=(), length=2),
+        r"expected a 1-D array \(an image belongs in Result\(image=\.\.\.\)",
+    ),
     ("NDArray[np.number]", lambda: param("d", default=(), length=2), "NDArray of int8, uint8"),
     ("np.ndarray", lambda: param("d", default=(), length=2), "NDArray of .*, got ndarray"),
     ("list[int]", lambda: param("d", default=[]), r"an enum or NDArray of .*, got list\[int\]"),
@@ -187,7 +210,14 @@ def test_fault_of_an_input_is_told_with_its_name(hint, make, words):
     assert re.search(words, fault), fault
 
 
+BIG = 60 * 1024**2
 OUTPUT_FAULTS = [
+    (
+        "NDArray[np.float64]",
+        lambda: output("d", length=BIG // 8 + 1),
+        rf"a length of at most {BIG // 8} \(TOSIP: {BIG} bytes\), got {BIG // 8 + 1}",
+    ),
+    ("str", lambda: output("d", length=2**21 + 1), "a length of at most 2097152"),
     ("float", lambda: output("d", alarm=Alarm()), "an alarm with a limit, got none"),
     ("float", lambda: output("d", alarm=Alarm(low=5, high=1)), "lolo <= low <= high <= hihi"),
     ("float", lambda: output("d", alarm=Alarm(high=1, hysteresis=-1)), "hysteresis of at least 0"),
@@ -212,6 +242,42 @@ def test_fault_of_an_output_is_told_with_its_name(hint, make, words):
     namespace = {"__annotations__": {"value": eval(hint)}, "value": make(), "__module__": __name__}
     (fault,) = faults(algorithm(outputs=type("Figures", (Outputs,), namespace)))
     assert re.match(f"Figures\\.value: .*{words}", fault), fault
+
+
+def test_outputs_that_are_too_large_together_are_refused_by_the_largest():
+    class Large(Outputs):
+        small: NDArray[np.int8] = output("d", length=BIG // 2)
+        large: NDArray[np.int16] = output("d", length=BIG // 4 + 1)
+
+    (fault,) = faults(algorithm(outputs=Large))
+    assert fault.startswith(f"Large.large: expected at most {BIG} bytes in all")
+
+
+@pytest.mark.parametrize(("given", "most"), [("1000", 125), (None, 2048)])
+def test_channel_access_has_no_room_for_longer_arrays_where_its_limit_is_in_force(
+    monkeypatch, given, most
+):
+    class Long(Outputs):
+        line: NDArray[np.float64] = output("d", length=most + 1)
+
+    assert describe(algorithm(outputs=Long)).outputs[0].length == most + 1
+    monkeypatch.setenv("EPICS_CA_AUTO_ARRAY_BYTES", "no")
+    monkeypatch.delenv("EPICS_CA_MAX_ARRAY_BYTES", raising=False)
+    if given:
+        monkeypatch.setenv("EPICS_CA_MAX_ARRAY_BYTES", given)
+    (fault,) = faults(algorithm(outputs=Long))
+    assert fault.startswith(f"Long.line: expected a length of at most {most} (EPICS_CA_MAX_ARRAY_B")
+
+
+def test_a_long_first_line_is_kept_and_shortened_for_epics():
+    line = "Half-flux diameter of all the stars that are good"
+
+    class Long(Outputs):
+        hfd: float = output(f"{line}\n\nMore about it.")
+
+    (field,) = describe(algorithm(outputs=Long)).outputs
+    assert (field.doc, field.details) == (line, "More about it.")
+    assert field.short_doc == "Half-flux diameter of all the stars..."
 
 
 @pytest.mark.parametrize(

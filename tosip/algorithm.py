@@ -19,8 +19,9 @@ implements one method::
             return Figures(bright=np.count_nonzero(image > params.threshold))
 
 The annotation gives the type: int, float, bool, str, an `enum.Enum`, or `NDArray[np.float64]` (and
-other numbers) for a 1-D array. The first argument is the documentation: its first line (at most 40
-bytes) stands in the record's DESC field, the rest in the screen's tooltip.
+other numbers) for a 1-D array. The first argument is the documentation: its first line stands in
+the record's DESC field (shortened at a word if it has more than 40 bytes), all of it in the
+screen's tooltip.
 
 This module runs in the user's own interpreter: the standard library and NumPy only, Python 3.9.
 """
@@ -29,7 +30,7 @@ from __future__ import annotations
 
 import enum
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import (
     TYPE_CHECKING,
@@ -80,7 +81,7 @@ class Spec:
     precision: int | None = None
     limits: tuple[float | None, float | None] | None = None
     length: int | None = None
-    bits: int = 32
+    bits: int | None = None
     alarm: Alarm | None = None
     severities: Mapping[Any, Severity] = field(default_factory=dict)
 
@@ -97,13 +98,13 @@ def param(
     precision: int | None = None,
     limits: tuple[float | None, float | None] | None = None,
     length: int | None = None,
-    bits: int = 32,
+    bits: int | None = None,
 ) -> T:
     """Declare an input that operators set.
 
     `units` (at most 15 bytes), `precision` (decimals shown), `limits` (lowest and highest value
     that operators may set, None for no limit), `length` (greatest number of characters or array
-    elements), `bits` (32 or 64, of an int).
+    elements). An int has 64 bits; `bits=32` makes it an EPICS long, which Channel Access knows.
     """
     spec: Any = Spec("param", doc, default, True, units, precision, limits, length, bits)
     return spec  # type: ignore[no-any-return]
@@ -126,7 +127,7 @@ def output(
     precision: int | None = None,
     limits: tuple[float | None, float | None] | None = None,
     length: int | None = None,
-    bits: int = 32,
+    bits: int | None = None,
     alarm: Alarm | None = None,
     severities: Mapping[Any, Severity] | None = None,
 ) -> Any:
@@ -246,11 +247,17 @@ class Metadata:
     color_mode: str = "Mono"
     """areaDetector's name: Mono, Bayer, RGB1, ..."""
     pixel_order: str = "C"
-    """NumPy's name of the memory layout: always C, the last axis fastest."""
+    """NumPy's name of the memory layout: C, the last axis fastest; K for colours that the frame has
+    in planes (RGB3) or lines (RGB2), so that the image is a view of another order."""
 
     @property
     def dimensions(self) -> tuple[int, ...]:
-        """areaDetector's order of the sizes: columns first."""
+        """The frame's sizes in areaDetector's order, the fastest first: columns, rows."""
+        if len(self.shape) == 3 and self.color_mode in ("RGB2", "RGB3"):
+            rows, columns, colours = self.shape
+            return (
+                (columns, colours, rows) if self.color_mode == "RGB2" else (columns, rows, colours)
+            )
         return self.shape[::-1]
 
 
@@ -286,6 +293,28 @@ class Algorithm(Generic[InT, OutT]):
     stateful: ClassVar[bool] = False
     """True when results depend on the frames before: such a plugin runs one worker only."""
 
+    undefined_as_nan: ClassVar[bool] = False
+    """True to see floats, with NaN where the camera has said that a pixel is undefined (BLANK in
+    FITS). Every frame is floats then, whether or not it has such pixels: float32 for integers of 8
+    and 16 bits, float64 for longer ones, a copy. Frames of floats are not copied. When False,
+    undefined pixels have the value that the attribute `UndefinedValue` names."""
+
+    keep_state: ClassVar[bool] = False
+    """True to keep what `save` returns on the disk, and to `restore` it when the IOC starts again.
+
+    It needs `stateful = True` and both methods. The state is kept after a frame, at most once a
+    second, and at a clean stop. A worker that is started again after a crash gets it, too. One that
+    other inputs or outputs were declared with, or that `restore` refuses, is left out with a
+    warning: the algorithm starts anew. At most 64 MiB.
+    """
+
+    watch: ClassVar[Sequence[str]] = ()
+    """Data files that the algorithm reads, as `["cal.json", "flats/*.npy"]`, relative to its file.
+
+    A change of one reloads the algorithm, and their contents count in the code's hash. A name may
+    be a pattern (`**` means any folders) or a folder, for all files below it.
+    """
+
     # The worker process puts its own here, which allocates shared memory.
     _allocate: Callable[[tuple[int, ...], Any], np.ndarray[Any, Any]] = staticmethod(
         _private_memory
@@ -297,17 +326,21 @@ class Algorithm(Generic[InT, OutT]):
     def stop(self) -> None:
         """Give back what `start` took."""
 
-    def save(self) -> Mapping[str, Any]:
-        """Say what a newer version of this code shall go on with when it takes over.
+    def save(self) -> Any:
+        """Return what a newer version of this code shall go on with when it takes over.
 
-        Text, numbers and 1-D arrays by name; nothing by default. What is saved here is given to
-        the newer version's `restore` between two frames.
+        Either `bytes`, which the algorithm makes and reads itself, of any size up to the worker's
+        memory limit; or a mapping of text, numbers, `bytes` and arrays of numbers by name. An empty
+        mapping (the default) saves nothing. It is called between two frames and holds up the next.
+        If it raises, or takes longer than 10 s, newer code is not loaded; pressing `Reload` loads
+        it all the same, and it starts anew.
         """
         return {}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: Any) -> None:
         """Go on with what an older version has saved; called after `start`, if it saved anything.
 
+        `state` is what `save` has returned: `bytes`, or a read-only mapping with read-only arrays.
         An exception refuses the reload: the older version goes on.
         """
 
@@ -321,8 +354,9 @@ class Algorithm(Generic[InT, OutT]):
         """Look at one frame.
 
         `image` is a read-only view of shared memory, (rows, columns) or (rows, columns, colours),
-        in native byte order. It is gone after the return: copy what must stay. `attributes` are
-        the frame's named attributes (for FITS, the header's keywords).
+        in native byte order; colours are last in every colour mode. It is gone after the return:
+        copy what must stay. `attributes` are the frame's named attributes (for FITS, the header's
+        keywords).
         """
         raise NotImplementedError
 

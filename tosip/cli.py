@@ -1,39 +1,52 @@
 """The `tosip` command. What a user did wrong is one line on stderr and exit status 2."""
 
 import argparse
-import asyncio
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
 
-from tosip import __version__
+from tosip import __version__, stopping, streams
 from tosip.arguments import Parser
 from tosip.commands import configuration, gateway, new, tables
-from tosip.commands.algorithm_file import program, read_description
-from tosip.commands.replay import TABLE_FORMATS, replay, write_table
+from tosip.commands.algorithm_file import expect_file, program, read_description
+from tosip.commands.files import check_writable
+from tosip.commands.replay import TABLE_FORMATS, Row, replay, write_table
 from tosip.commands.replay_bundles import replay_bundles, split_bundles, verdict_text, verdicts
+from tosip.description import Description
+from tosip.drivers.fits_options import checked_hdu
 from tosip.errors import ConfigurationError, TosipError
 from tosip.iocs import pipeline
-from tosip.iocs.neosted_config import NeostedConfig, neosted_ioc
-from tosip.iocs.recipes import load_ioc
+from tosip.iocs.ioc_file import load_ioc, neosted_file
+from tosip.logs import BRIEF
 
 Command = Callable[[argparse.Namespace], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
+    streams.prepare()
+    terminal = logging.StreamHandler()
+    terminal.setFormatter(BRIEF)
+    # What is wrong with an image stands in the table.
+    logging.basicConfig(level=logging.ERROR, handlers=[terminal])
+    return streams.flushed(lambda: _run(arguments), "tosip")
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     command: Command = options.command
-    logging.basicConfig(level=logging.ERROR)  # what is wrong with an image stands in the table
     try:
         return command(options)
     except TosipError as error:
-        sys.stderr.write(f"tosip: {error}\n")
+        streams.complain(f"tosip: {error}")
         return 2
+    except stopping.Stopped as stopped:
+        return stopped.status
     except KeyboardInterrupt:
         return 130
 
@@ -113,6 +126,13 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="longest time for an image (default: 60, of a bundle its own)",
     )
+    add(
+        "--hdu",
+        default="",
+        metavar="HDU",
+        help="which image of several: a number, EXTNAME, EXTNAME,EXTVER, or all "
+        "(default: the first that is no mask, error or weight)",
+    )
     add("--bundled-code", action="store_true", help="run the code that is kept in the bundle")
     add("--output", type=Path, metavar="TABLE", help="write the table too: .csv or .ecsv")
     add("--attribute", action="append", default=[], metavar="NAME", help="show a header keyword")
@@ -122,42 +142,75 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
 def _replay(options: argparse.Namespace) -> int:
     if options.jobs < 1:
         raise ConfigurationError(f"--jobs: expected at least 1, got {options.jobs}")
-    if options.timeout is not None and options.timeout <= 0:
+    if options.timeout is not None and not options.timeout > 0:  # a NaN neither
         raise ConfigurationError(f"--timeout: expected more than 0 s, got {options.timeout:g}")
-    if options.output and options.output.suffix not in TABLE_FORMATS:
-        endings = " or ".join(TABLE_FORMATS)
-        raise ConfigurationError(f"--output: expected {endings}, got {options.output}")
+    if options.output:
+        _check_output(options.output)
+    try:
+        hdu = checked_hdu(options.hdu)
+    except ValueError as error:
+        raise ConfigurationError(f"--hdu: {error}") from None
     algorithm, bundles = split_bundles(options.algorithm, options.images)
     if bundles:
         return _replay_bundles(options, algorithm, bundles)
     if options.bundled_code:
         raise ConfigurationError("--bundled-code: expected bundles, got images")
+    runs = program(options.algorithm, options.python)
     if not options.images:
         raise ConfigurationError(f"{options.algorithm}: expected an image behind it, got none")
     for image in options.images:
-        if not image.is_file():
-            raise ConfigurationError(f"{image}: expected a file, got none")
-    with Progress(
-        console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
-    ) as progress:
-        task = progress.add_task("replay", total=len(options.images))
-        description, rows = asyncio.run(
+        expect_file(image)
+    with _progress(len(options.images)) as advance:
+        (description, rows), stopped = stopping.run(
             replay(
-                program(options.algorithm, options.python),
+                runs,
                 options.images,
                 settings=options.set,
                 jobs=options.jobs,
                 timeout=60.0 if options.timeout is None else options.timeout,
-                advance=lambda: progress.advance(task),
+                hdu=hdu,
+                advance=advance,
             )
         )
+    # The file first: standard output may be broken, or closed with its terminal.
+    written = not options.output or _wrote(options, description, rows)
     tables.console().print(tables.results(description, rows, options.attribute))
-    if options.output:
-        try:
-            write_table(options.output, description, rows, options.attribute)
-        except OSError as error:
-            raise ConfigurationError(f"--output: {options.output}: {error.strerror}") from None
-    return 1 if any(row.status == "error" for row in rows) else 0
+    failed = not written or any(row.status == "error" for row in rows)
+    return stopped or int(failed)
+
+
+@contextmanager
+def _progress(images: int) -> Iterator[Callable[[], None]]:
+    """Show on a terminal how many images are done: call what is given after each."""
+    progress = Progress(
+        console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
+    )
+    task = progress.add_task("replay", total=images)
+    progress.start()
+    try:
+        yield lambda: progress.advance(task)
+    finally:
+        with suppress(OSError):  # the terminal may have been closed
+            progress.stop()
+
+
+def _check_output(path: Path) -> None:
+    if path.suffix not in TABLE_FORMATS:
+        endings = " or ".join(TABLE_FORMATS)
+        raise ConfigurationError(f"--output: expected {endings}, got {path}")
+    try:
+        check_writable(path)
+    except OSError as error:
+        raise ConfigurationError(f"--output: {path}: {error.strerror}") from None
+
+
+def _wrote(options: argparse.Namespace, description: Description, rows: Sequence[Row]) -> bool:
+    try:
+        write_table(options.output, description, rows, options.attribute)
+    except OSError as error:
+        streams.complain(f"tosip: --output: {options.output}: {error.strerror}")
+        return False
+    return True
 
 
 def _replay_bundles(
@@ -165,12 +218,13 @@ def _replay_bundles(
 ) -> int:
     for option, given in (
         ("--jobs", options.jobs != 1),
+        ("--hdu", options.hdu),
         ("--output", options.output),
         ("--attribute", options.attribute),
     ):
         if given:
             raise ConfigurationError(f"{option}: expected images, got bundles")
-    found = asyncio.run(
+    found, stopped = stopping.run(
         replay_bundles(
             bundles,
             algorithm=algorithm,
@@ -184,7 +238,7 @@ def _replay_bundles(
     console.print(verdicts(found))
     for verdict in found:
         console.print(verdict_text(verdict))
-    return 1 if any(verdict.fails for verdict in found) else 0
+    return stopped or int(any(verdict.fails for verdict in found))
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -193,7 +247,7 @@ def _check(options: argparse.Namespace) -> int:
         return _check_configuration(options, path)
     if options.expand:
         raise ConfigurationError(f"--expand: expected a configuration (.toml), got {path}")
-    description = asyncio.run(read_description(program(options.algorithm, options.python)))
+    description, _ = stopping.run(read_description(program(options.algorithm, options.python)))
     tables.console().print(tables.declaration(description))
     return 0
 
@@ -201,11 +255,12 @@ def _check(options: argparse.Namespace) -> int:
 def _check_configuration(options: argparse.Namespace, path: Path) -> int:
     if options.python:
         raise ConfigurationError("--python: expected FILE.py: a configuration names interpreters")
-    config = load_ioc(path)
+    file = load_ioc(path)
     if options.expand:
-        sys.stdout.write(configuration.expanded(config))
+        sys.stdout.write(configuration.expanded(file.config))
         return 0
-    tables.console().print(configuration.ports_table(config, configuration.descriptions(config)))
+    described = configuration.descriptions(file)
+    tables.console().print(configuration.ports_table(file.config, described))
     return 0
 
 
@@ -219,8 +274,8 @@ def _new(options: argparse.Namespace) -> int:
 
 
 def _screens(options: argparse.Namespace) -> int:
-    config = load_ioc(options.config) if options.config else neosted_ioc(NeostedConfig())
-    for path in configuration.write_screens_of(config, options.output):
+    file = load_ioc(options.config) if options.config else neosted_file(None)
+    for path in configuration.write_screens_of(file, options.output):
         sys.stdout.write(f"wrote {path}\n")
     return 0
 

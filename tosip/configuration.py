@@ -6,6 +6,8 @@ they stand in. A secret that others may read is logged as a warning.
 
 import logging
 import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -67,6 +69,30 @@ def _fault(fault: ErrorDetails) -> str:
     expected = expected.replace("a valid tuple", "a list", 1)
     got = "" if isinstance(fault["input"], dict) else f", got {fault['input']!r}"
     return f"{place}: {expected}{got}"
+
+
+@contextmanager
+def placed(places: Mapping[str, str], file: Path | None = None) -> Iterator[None]:
+    """Name the user's place in a ConfigurationError: our own words for it are of no use to a user.
+
+    `places` maps how a fault may begin to how it shall: {"Tls.": "listen.tls."}. The name of the
+    configuration's `file` comes first, unless an option is named (`--var: ...`).
+    """
+    try:
+        yield
+    except ConfigurationError as error:
+        faults = (_in_place(fault, places) for fault in str(error).split("\n"))
+        named = (
+            fault if file is None or fault[:2] == "--" else f"{file}: {fault}" for fault in faults
+        )
+        raise ConfigurationError("\n".join(named)) from None
+
+
+def _in_place(fault: str, places: Mapping[str, str]) -> str:
+    for ours, theirs in places.items():
+        if fault.startswith(ours):
+            return f"{theirs}{fault[len(ours) :]}"
+    return fault
 
 
 def expect_file(key: str, path: Path) -> None:

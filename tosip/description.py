@@ -10,6 +10,8 @@ list there.
 from __future__ import annotations
 
 import enum
+import hashlib
+import json
 import math
 import operator
 from collections.abc import Iterable, Mapping
@@ -20,6 +22,11 @@ import numpy as np
 
 from tosip import names
 from tosip.errors import ProtocolError
+from tosip.texts import shortened
+from tosip.type_hints import IMAGES_BELONG
+
+LONGEST_DESC = 40  # bytes; EPICS
+_SHORTENED_DESC = 39  # bytes that Channel Access and PVAccess show of it
 
 
 class Kind(str, enum.Enum):
@@ -34,8 +41,11 @@ class Kind(str, enum.Enum):
     COMMAND = "command"
 
 
-# NumPy's names of what a declared array can hold: EPICS has waveforms of these.
-ARRAY_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
+# NumPy's names of what a declared array can hold.
+ARRAY_TYPES = (
+    *("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"),
+    *("float32", "float64", "bool"),
+)
 
 
 class Severity(str, enum.Enum):
@@ -65,11 +75,16 @@ class Alarm:
     hihi_severity: Severity = Severity.MAJOR
 
 
+def short_doc(line: str) -> str:
+    """Return a line of documentation as EPICS's DESC takes it."""
+    return line if len(line.encode()) <= LONGEST_DESC else shortened(line, _SHORTENED_DESC)
+
+
 @dataclass(frozen=True)
 class Field:
     """One declared input or output.
 
-    `low` and `high` are control limits of an input, display limits of an output. `length` is the
+    `low` and `high` are limits of an input's values, display limits of an output. `length` is the
     greatest number of characters (str) or elements (array). `severities` belong to `choices`, or
     for a bool to false and true. `default` is a plain value, a list for an array, None where there
     is none.
@@ -91,8 +106,19 @@ class Field:
     dtype: str = ""
     bits: int = 32
 
+    @property
+    def short_doc(self) -> str:
+        """The documentation's first line as a record's DESC takes it."""
+        return short_doc(self.doc)
+
     def plain(self, value: Any) -> Any:
-        """Check `value` and return it as a plain value; ValueError tells what was expected."""
+        """Check `value` and return it as a plain value; ValueError tells what was expected.
+
+        A number that the field cannot hold exactly is refused; only floats are rounded, to the
+        nearest one of the field's type.
+        """
+        if isinstance(value, np.ndarray) and value.ndim == 0 and self.kind is not Kind.ARRAY:
+            value = value[()]
         return _CHECKS[self.kind](self, value)
 
     def within_limits(self, value: Any) -> Any:
@@ -114,8 +140,8 @@ class Field:
     def range(self) -> str:
         """Say the limits in words, with the units."""
         unit = f" {self.units}" if self.units else ""
-        low = "" if self.low is None else f"at least {self.low:g}{unit}"
-        high = "" if self.high is None else f"at most {self.high:g}{unit}"
+        low = "" if self.low is None else f"at least {_exact(self.low)}{unit}"
+        high = "" if self.high is None else f"at most {_exact(self.high)}{unit}"
         return " and ".join(part for part in (low, high) if part)
 
 
@@ -129,6 +155,8 @@ class Description:
     stateful: bool = False
     inputs: tuple[Field, ...] = ()
     outputs: tuple[Field, ...] = ()
+    watch: tuple[str, ...] = ()
+    keep_state: bool = False
 
     def input(self, name: str) -> Field:
         """Find an input by its declared name; KeyError tells the names that there are."""
@@ -163,6 +191,12 @@ class Description:
             ]
         return changes
 
+    def declaration_hash(self) -> str:
+        """Return a SHA-256 of what `differences` compares, its first 12 hexadecimal digits."""
+        declared = [[asdict(f.bare()) for f in fields] for fields in (self.inputs, self.outputs)]
+        text = json.dumps([self.stateful, *declared], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
     def to_plain(self) -> dict[str, Any]:
         """Return the description as what JSON can hold."""
         return asdict(self)
@@ -178,6 +212,8 @@ class Description:
                 stateful=_typed(plain["stateful"], bool),
                 inputs=tuple(_field_from_plain(item) for item in _typed(plain["inputs"], list)),
                 outputs=tuple(_field_from_plain(item) for item in _typed(plain["outputs"], list)),
+                watch=tuple(_typed(item, str) for item in _typed(plain["watch"], list)),
+                keep_state=_typed(plain["keep_state"], bool),
             )
             _refuse_faults(description)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -273,15 +309,20 @@ def _field_faults(field: Field) -> Iterable[str]:
         yield "limits"
 
 
+def _exact(number: float) -> str:
+    short = f"{number:g}"
+    return short if float(short) == number else str(number)
+
+
 def _plain_int(field: Field, value: Any) -> int:
     if isinstance(value, (bool, np.bool_)):
-        raise ValueError(f"expected int, got {value!r}")
+        raise ValueError(f"expected int, got {_shown(value)}")
     try:
         number = operator.index(value)
     except TypeError:
-        raise ValueError(f"expected int, got {value!r}") from None
+        raise ValueError(f"expected int, got {_shown(value)}") from None
     if not -(2 ** (field.bits - 1)) <= number < 2 ** (field.bits - 1):
-        raise ValueError(f"expected an int of {field.bits} bits, got {number}")
+        raise ValueError(f"expected an int of {field.bits} bits, got {_shown(number)}")
     return number
 
 
@@ -289,22 +330,25 @@ def _plain_float(_field: Field, value: Any) -> float:
     if type(value) is float:
         return value
     if isinstance(value, (str, bytes, bool, np.bool_)) or np.ndim(value) > 0:
-        raise ValueError(f"expected float, got {value!r}")
+        raise ValueError(f"expected float, got {_shown(value)}")
     try:
-        return float(value)
+        number = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"expected float, got {value!r}") from None
+        raise ValueError(f"expected float, got {_shown(value)}") from None
+    if isinstance(value, (int, np.integer)) and int(number) != value:
+        raise ValueError(f"expected an int that a float holds exactly, got {_shown(value)}")
+    return number
 
 
 def _plain_bool(_field: Field, value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
-        raise ValueError(f"expected bool, got {value!r}")
+        raise ValueError(f"expected bool, got {_shown(value)}")
     return bool(value)
 
 
 def _plain_str(field: Field, value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"expected str, got {value!r}")
+        raise ValueError(f"expected str, got {_shown(value)}")
     encoded = value.encode(errors="replace")
     if len(encoded) > field.length:
         raise ValueError(f"expected at most {field.length} bytes, got {len(encoded)}")
@@ -314,7 +358,7 @@ def _plain_str(field: Field, value: Any) -> str:
 def _plain_enum(field: Field, value: Any) -> str:
     label = enum_label(value) if isinstance(value, enum.Enum) else value
     if not isinstance(label, str) or label not in field.choices:
-        raise ValueError(f"expected one of {', '.join(field.choices)}, got {value!r}")
+        raise ValueError(f"expected one of {', '.join(field.choices)}, got {_shown(value)}")
     return str(label)
 
 
@@ -322,24 +366,60 @@ def _plain_array(field: Field, value: Any) -> np.ndarray[Any, Any]:
     wanted = np.dtype(field.dtype)
     try:
         array = np.asarray(value)
-    except (TypeError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"expected a 1-D array of numbers, got {error}") from None
     if array.ndim != 1 or len(array) > field.length:
+        image = f": {IMAGES_BELONG}" if array.ndim > 1 else ""
         raise ValueError(
-            f"expected a 1-D array of at most {field.length} numbers, got shape {array.shape}"
+            f"expected a 1-D array of at most {field.length} numbers, "
+            f"got shape {array.shape}{image}"
         )
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError(f"expected numbers of type {wanted}, got masked ones")
     if array.dtype != wanted and array.size:  # NumPy calls an empty list float64
         _refuse_other_numbers(wanted, array)
     return read_only(array, wanted)
 
 
 def _refuse_other_numbers(wanted: np.dtype[Any], array: np.ndarray[Any, Any]) -> None:
-    if array.dtype.kind not in ("iu" if wanted.kind in "iu" else "iuf"):
-        raise ValueError(f"expected numbers of type {wanted}, got {array.dtype}")
-    if wanted.kind in "iu":
-        span = np.iinfo(wanted)
-        if array.min() < span.min or array.max() > span.max:
-            raise ValueError(f"expected numbers from {span.min} to {span.max}")
+    """Raise ValueError unless all numbers of `array` keep their values as `wanted`."""
+    given = f"expected numbers of type {wanted}, got {array.dtype}"
+    if array.dtype.kind not in ("iuf" if wanted.kind == "f" else "iu"):
+        raise ValueError(given)
+    if wanted.kind == "f":
+        changed = _changed_by_float(wanted, array)
+        if changed:
+            raise ValueError(f"{given}: {changed[0]}")
+        return
+    least, most = (0, 1) if wanted.kind == "b" else _span(wanted)
+    # As Python's ints: NumPy may compare integers of different types as floats.
+    for end in (int(array.min()), int(array.max())):
+        if not least <= end <= most:
+            raise ValueError(f"expected numbers from {least} to {most}, got {end}")
+
+
+def _span(wanted: np.dtype[Any]) -> tuple[int, int]:
+    span = np.iinfo(wanted)
+    return int(span.min), int(span.max)
+
+
+def _changed_by_float(wanted: np.dtype[Any], array: np.ndarray[Any, Any]) -> list[Any]:
+    """Return the numbers that floats of type `wanted` are too coarse or too small for."""
+    if array.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return list(array[np.isinf(array.astype(wanted)) & ~np.isinf(array)])
+    exact = 2 ** (np.finfo(wanted).nmant + 1)
+    if -exact <= int(array.min()) and int(array.max()) <= exact:
+        return []
+    return [number for number in array if int(wanted.type(number)) != int(number)]
+
+
+def _shown(value: Any) -> str:
+    """Return what an error says of a value."""
+    if isinstance(value, int) and value.bit_length() > 256:  # Python refuses to print long ones
+        return f"one of {value.bit_length()}"
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 _SCALARS = (bool, int, float, str)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from tosip.description import Alarm, Field, Kind, Severity
+from tosip.health import Health
 
 OwnerT = TypeVar("OwnerT")
 
@@ -22,9 +23,9 @@ class Item(Generic[OwnerT]):
     (`bare`). With `write`, which may return something to wait for, there is a record `pv` that
     operators write. It shows the value in force: itself, without a `pv_RBV`, if it is its own
     `echo`; not if it `resets` a count. What is `saved` is as it was after a restart. `derived` says
-    that a database template makes the records from others: `r` the one that shows, `w` the one
-    that is written. Two choices are a binary record, unless areaDetector has a `multi` one. `group`
-    heads the item on screens.
+    that something else makes the records, most often a database template from others: `r` the one
+    that shows, `w` the one that is written. Two choices are a binary record, unless areaDetector
+    has a `multi` one. `group` heads the item on screens.
     """
 
     pv: str
@@ -92,3 +93,32 @@ def choice(doc: str, *choices: str, **severities: Severity) -> Field:
 def button(doc: str) -> Field:
     """Describe a command."""
     return Field("", Kind.COMMAND, doc)
+
+
+# What every part has whose records are written.
+WRITE_MESSAGE: Item[Any] = Item(
+    "WriteMessage", text("Why the last write was refused", 512), derived="r"
+)
+
+HEALTH_ITEMS: tuple[Item[Health], ...] = (
+    Item(
+        "Status",
+        choice("Whether all background tasks run", "ok", "task failed", task_failed=Severity.MAJOR),
+        lambda health: "task failed" if health.failing else "ok",
+    ),
+    Item(
+        "Message",
+        text("Tasks that do not run, with their errors", 4000),
+        lambda health: "\n".join(health.failing.values())[:4000],
+    ),
+    Item(
+        "TaskFaults",
+        integer("Background tasks that ended by an error"),
+        lambda health: health.task_faults,
+    ),
+    Item(
+        "ListenerFaults",
+        integer("Callbacks that raised an error"),
+        lambda health: health.listener_faults,
+    ),
+)

@@ -1,10 +1,22 @@
-"""The log file of a program that runs for months."""
+"""The logs of our programs: a file that takes months of them, and standard error."""
 
 import logging
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-FORMAT = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+from tosip.texts import printable
+
+
+class Printable(logging.Formatter):
+    """A formatter that escapes what a terminal would obey, or an editor not show."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines of a record."""
+        return printable(super().format(record), "\n\t")
+
+
+FORMAT = Printable("%(asctime)s %(levelname)s %(name)s: %(message)s")
+BRIEF = Printable("%(levelname)s:%(name)s:%(message)s")  # for people at a terminal
 LARGEST = 10 * 1024**2  # bytes
 KEPT = 5
 

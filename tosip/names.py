@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import re
 
+# Attributes of a frame: how many of its pixels are undefined, and the value that they have.
+UNDEFINED_PIXELS = "UndefinedPixels"
+UNDEFINED_VALUE = "UndefinedValue"
+
 DECLARED = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 # EPICS allows 60 characters in a record name; 28 leave room for a prefix of 28 and for `_RBV`.
@@ -31,7 +35,8 @@ _SERVED = """
     QueueFree QueueFreeAgain QueueFreeLow QueueSize QueueUse QueueUseHIGH QueueUseHIHI Rearm
     ReceivedArrays Reload ReloadStatus ResidentMemory RestartCount RestartRequired SDKVersion
     SerialNumber SetAcquireBusy SortFree SortFreeAgain SortFreeLow SortMode SortSize SortTime
-    StageChanges StagedChanges Status TimeStamp UniqueId WaitForPlugins WorkerPid WorkerState
+    StageChanges StagedChanges StateStatus Status TimeStamp UniqueId WaitForPlugins WorkerPid
+    WorkerState WriteMessage
 """
 RESERVED = frozenset(_SERVED.split())
 

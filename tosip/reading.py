@@ -9,11 +9,9 @@ from __future__ import annotations
 import enum
 import inspect
 from numbers import Integral, Real
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, get_args, get_origin
 
-import numpy as np
-
-from tosip import names
+from tosip import names, type_hints
 from tosip.algorithm import Algorithm, Inputs, Outputs, Spec
 from tosip.description import (
     ARRAY_TYPES,
@@ -25,8 +23,8 @@ from tosip.description import (
     enum_label,
 )
 from tosip.errors import DeclarationError
+from tosip.sizes import faults_together, size_faults
 
-LONGEST_DOC = 40  # EPICS: DESC
 LONGEST_UNITS = 15  # EPICS: EGU
 LONGEST_LABEL = 25  # EPICS: ZRST ... FFST
 MOST_CHOICES = 16  # EPICS: mbbi
@@ -50,22 +48,78 @@ def describe(cls: type[Algorithm[Any, Any]]) -> Description:
     else:
         inputs = _fields(declared_inputs, ("param", "command"), faults)
         outputs = _fields(declared_outputs, ("output",), faults)
+        faults += faults_together(declared_inputs.__name__, inputs)
+        faults += faults_together(declared_outputs.__name__, outputs)
         _check_names((declared_inputs, declared_outputs), faults)
+    watch = _watched(cls, faults)
+    _check_state(cls, faults)
     if faults:
         raise DeclarationError(faults)
-    return Description(cls.__name__, doc, details, bool(cls.stateful), inputs, outputs)
+    return Description(
+        name=cls.__name__,
+        doc=doc,
+        details=details,
+        stateful=bool(cls.stateful),
+        inputs=inputs,
+        outputs=outputs,
+        watch=watch,
+        keep_state=bool(cls.keep_state),
+    )
+
+
+def _watched(cls: type[Algorithm[Any, Any]], faults: list[str]) -> tuple[str, ...]:
+    names = cls.watch
+    if isinstance(names, (list, tuple)) and all(map(_is_path, names)):
+        return tuple(names)
+    faults.append(f'{cls.__name__}.watch: expected files as ["cal.json"], got {names!r}'[:200])
+    return ()
+
+
+def _is_path(name: Any) -> bool:
+    return isinstance(name, str) and name != "" and "\0" not in name
+
+
+def _check_state(cls: type[Algorithm[Any, Any]], faults: list[str]) -> None:
+    if not cls.keep_state:
+        return
+    missing = [
+        what
+        for what, given in (
+            ("stateful = True", cls.stateful),
+            ("a method save", cls.save is not Algorithm.save),
+            ("a method restore", cls.restore is not Algorithm.restore),
+        )
+        if not given
+    ]
+    if missing:
+        faults.append(f"{cls.__name__}.keep_state: expected {', '.join(missing)} with it, got none")
 
 
 def declared_classes(cls: type[Algorithm[Any, Any]]) -> tuple[type[Inputs], type[Outputs]]:
     """Find the two classes that `Algorithm[..., ...]` was given, or raise DeclarationError."""
-    for base in cls.__mro__:
-        for generic in getattr(base, "__orig_bases__", ()):
-            arguments = get_args(generic)
-            if get_origin(generic) is Algorithm and all(isinstance(a, type) for a in arguments):
-                return _checked_classes(cls, arguments)
-    raise DeclarationError(
-        [f"{cls.__name__}: expected class {cls.__name__}(Algorithm[Inputs, Outputs]), got neither"]
-    )
+    arguments = _type_arguments(cls, Algorithm)
+    given = ", ".join(map(type_hints.spelling, arguments)) or "neither"
+    try:
+        resolved = tuple(map(type_hints.resolve, arguments))
+    except TypeError as error:
+        resolved, given = (), f"{given}: {error}"
+    if not resolved or not all(map(type_hints.is_class, resolved)):
+        expected = f"class {cls.__name__}(Algorithm[Inputs, Outputs])"
+        raise DeclarationError([f"{cls.__name__}: expected {expected}, got {given}"])
+    return _checked_classes(cls, resolved)
+
+
+def _type_arguments(cls: type, generic: type) -> tuple[Any, ...]:
+    """Return what `cls` and its bases give for the parameters of `generic`, () if nothing."""
+    for base in vars(cls).get("__orig_bases__", cls.__bases__):
+        origin = get_origin(base) or base
+        found = get_args(base) if origin is generic else _type_arguments(origin, generic)
+        if found and origin is not generic:
+            given = dict(zip(getattr(origin, "__parameters__", ()), get_args(base)))
+            found = tuple(given.get(argument, argument) for argument in found)
+        if found:
+            return found
+    return ()
 
 
 def _checked_classes(
@@ -87,11 +141,6 @@ def _documentation(owner: str, text: str | None, faults: list[str]) -> tuple[str
     if not lines[0]:
         given = "none" if text is None or isinstance(text, str) else repr(text)
         faults.append(f"{owner}: expected documentation, got {given}")
-    elif len(lines[0].encode()) > LONGEST_DOC:
-        faults.append(
-            f"{owner}: expected a first line of documentation of at most {LONGEST_DOC} bytes, "
-            f"got {len(lines[0].encode())}"
-        )
     return lines[0], lines[1].strip() if len(lines) > 1 else ""
 
 
@@ -118,6 +167,8 @@ def _fields(cls: type, roles: tuple[str, ...], faults: list[str]) -> tuple[Field
     for name in {**{h: None for h in hints if not h.startswith("_")}, **specs}:
         owner = f"{cls.__name__}.{name}"
         spec = specs.get(name)
+        if spec is None and _is_class_variable(hints[name]):
+            continue
         if spec is None:
             faults.append(
                 f"{owner}: expected = {roles[0]}(...), got {getattr(cls, name, 'nothing')!r}"
@@ -132,23 +183,36 @@ def _fields(cls: type, roles: tuple[str, ...], faults: list[str]) -> tuple[Field
     return tuple(fields)
 
 
+def _is_class_variable(hint: Any) -> bool:
+    return hint is ClassVar or get_origin(hint) is ClassVar
+
+
 def _hints(cls: type, faults: list[str]) -> dict[str, Any] | None:
     try:
-        return get_type_hints(cls)
-    except (NameError, TypeError, AttributeError, SyntaxError) as error:
+        return type_hints.annotated_types(cls)
+    except TypeError as error:
         faults.append(f"{cls.__name__}: expected types that can be looked up, got {error}")
         return None
 
 
 def _field(owner: str, name: str, hint: Any, spec: Spec, faults: list[str]) -> Field | None:
-    kind, choices, dtype = _kind(hint, spec)
+    given = type_hints.spelling(hint)
+    try:
+        declared = type_hints.resolve(hint)
+    except TypeError as error:
+        faults.append(f"{owner}: expected a type that can be looked up, got {given}: {error}")
+        return None
+    kind, choices, dtype = _kind(declared, spec)
     if kind is None:
-        given = hint.__name__ if isinstance(hint, type) else hint
-        faults.append(f"{owner}: expected {_expected_type(spec)}, got {given}")
+        faults.append(f"{owner}: expected {_expected_type(declared, spec)}, got {given}")
         return None
     before = len(faults)
     doc, details = _documentation(owner, spec.doc, faults)
-    wrong = _option_faults(spec) or _faults(kind, choices, spec)
+    wrong = (
+        _option_faults(spec)
+        or _faults(kind, choices, spec)
+        or size_faults(kind, dtype, spec.length or 0)
+    )
     faults.extend(f"{owner}: {fault}" for fault in wrong)
     if len(faults) > before:
         return None
@@ -166,7 +230,7 @@ def _field(owner: str, name: str, hint: Any, spec: Spec, faults: list[str]) -> F
         alarm=spec.alarm,
         length=spec.length or (DEFAULT_TEXT if kind is Kind.STR else 0),
         dtype=dtype,
-        bits=spec.bits,
+        bits=spec.bits or (64 if kind is Kind.INT else 32),
     )
     return _with_default(owner, field, spec, faults)
 
@@ -174,28 +238,22 @@ def _field(owner: str, name: str, hint: Any, spec: Spec, faults: list[str]) -> F
 def _kind(hint: Any, spec: Spec) -> tuple[Kind | None, tuple[str, ...], str]:
     if spec.role == "command":
         return (Kind.COMMAND if hint is bool else None), (), ""
-    if isinstance(hint, type) and hint in _SCALARS:
-        return _SCALARS[hint], (), ""
-    if isinstance(hint, type) and issubclass(hint, enum.Enum):
-        return Kind.ENUM, tuple(enum_label(member) for member in hint), ""
-    if get_origin(hint) is np.ndarray:
-        dtype = _dtype(hint)
-        return (Kind.ARRAY if dtype in ARRAY_TYPES else None), (), dtype
+    if type_hints.is_class(hint):
+        if issubclass(hint, enum.Enum):
+            return Kind.ENUM, tuple(enum_label(member) for member in hint), ""
+        return _SCALARS.get(hint), (), ""
+    dtype, dimensions = type_hints.array_type(hint) or ("", None)
+    if dtype in ARRAY_TYPES and dimensions in (None, 1):
+        return Kind.ARRAY, (), dtype
     return None, (), ""
 
 
-def _dtype(hint: Any) -> str:
-    scalars = [scalar for argument in get_args(hint)[1:] for scalar in get_args(argument)]
-    try:
-        return np.dtype(scalars[0]).name if scalars and isinstance(scalars[0], type) else ""
-    except TypeError:  # np.floating and the like are no types of numbers
-        return ""
-
-
-def _expected_type(spec: Spec) -> str:
+def _expected_type(hint: Any, spec: Spec) -> str:
     if spec.role == "command":
         return "bool"
-    return f"int, float, bool, str, an enum or NDArray of {', '.join(ARRAY_TYPES)}"
+    return type_hints.remedy(hint) or (
+        f"int, float, bool, str, an enum or NDArray of {', '.join(ARRAY_TYPES)}"
+    )
 
 
 def _option_faults(spec: Spec) -> list[str]:
@@ -269,8 +327,8 @@ def _faults(kind: Kind, choices: tuple[str, ...], spec: Spec) -> list[str]:
             "length=, the greatest number of elements",
             "none",
         ),
-        (spec.bits not in (32, 64), "bits=32 or bits=64", spec.bits),
-        (spec.bits == 64 and kind is not Kind.INT, "bits on ints only", spec.bits),
+        (spec.bits not in (None, 32, 64), "bits=32 or bits=64", spec.bits),
+        (spec.bits is not None and kind is not Kind.INT, "bits on ints only", spec.bits),
         (spec.alarm is not None and not number, "alarm on numbers only", spec.alarm),
         (
             kind is Kind.ENUM and not 1 <= len(choices) <= MOST_CHOICES,

@@ -12,6 +12,7 @@ A relative path starts at the folder of the file that it stands in.
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -155,5 +156,6 @@ def _text(text: str, variables: Mapping[str, str], path: Path, place: str) -> Te
         return variables[match[1]]
 
     replaced = Text(_VARIABLE.sub(replace, text))
-    replaced.folder = path.parent
+    # A link stays one: it may lead to another version later.
+    replaced.folder = Path(os.path.abspath(path)).parent
     return replaced

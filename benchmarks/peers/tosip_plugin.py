@@ -44,7 +44,7 @@ class TosipPeer:
         self._rig.__enter__()
         plugin = self._rig.plugin(_BODY, queue_size=IN_FLIGHT - _AHEAD)
         plugin.params.update(PARAMS)
-        plugin.on_outcome.append(self._hear)
+        plugin.on_outcome.connect(self._hear)
         return self
 
     def __exit__(
@@ -92,7 +92,7 @@ class TosipPeer:
 
     async def _publish(self, frame: NDArray, count: int) -> None:
         done = asyncio.Event()
-        self._origin.on_idle[:] = [done.set]
+        self._origin.on_idle.connect(done.set)
         for _ in range(count):
             await self._rig.source.room()
             self._number += 1
@@ -111,6 +111,7 @@ class TosipPeer:
             while self._origin.queued:
                 done.clear()
                 await done.wait()
+        self._origin.on_idle.disconnect(done.set)
 
     def _hear(self, outcome: Outcome) -> None:
         if outcome.outputs is not None:

@@ -12,6 +12,7 @@ from astropy.io import fits
 from tests.bundles.failures import CODE, FILE, failure
 from tosip.bundles import bundle
 from tosip.bundles.bundle import BundleError
+from tosip.pipeline.attributes import carried
 from tosip.pipeline.pool import Pool
 from tosip.pipeline.protocol import PIXEL_TYPES
 
@@ -77,9 +78,9 @@ VALUES = {
 
 def test_values_come_back_with_their_types(tmp_path):
     read = kept(tmp_path, None, VALUES, params=VALUES)
-    for values in (read.attributes, read.params):
+    for values, given in ((read.attributes, carried(VALUES)), (read.params, VALUES)):
         assert list(values) == list(VALUES)
-        for name, value in VALUES.items():
+        for name, value in given.items():
             assert type(values[name]) is type(value), name
             assert getattr(values[name], "dtype", None) == getattr(value, "dtype", None)
             np.testing.assert_array_equal(values[name], value)

@@ -30,20 +30,26 @@ def test_check_of_one_of_several_classes(tmp_path):
     algorithm(tmp_path, TWO)
     assert "Second: The second." in tosip(tmp_path, "check", "bright.py:Second").stdout
     line = refused(tosip(tmp_path, "check", "bright.py"))
-    assert line == "bright.py: expected one Algorithm, or bright.py:CLASS, got Bright, Second"
+    assert line == (
+        "bright.py: expected one Algorithm, or bright.py:CLASS (class_name in a configuration), "
+        "got Bright, Second"
+    )
     assert "expected class Third" in refused(tosip(tmp_path, "check", "bright.py:Third"))
 
 
 BROKEN = {
     "syntax": (ALGORITHM + "\ndef broken(:\n", "bright.py: import: SyntaxError: "),
-    "import": ("import nothing_such\n" + ALGORITHM, "No module named 'nothing_such' (File "),
-    "multi-line": ("raise ValueError('one\\ntwo')", "bright.py: import: ValueError: one (File "),
-    "no class": ("x = 1", "bright.py: expected one Algorithm, or bright.py:CLASS, got none"),
+    "import": ("import nothing_such\n" + ALGORITHM, "No module named 'nothing_such' in "),
+    "multi-line": (
+        "raise ValueError('one\\ntwo')",
+        "bright.py: import: ValueError: one (bright.py:1)",
+    ),
+    "no class": ("x = 1", "bright.py: expected one Algorithm, got none"),
     "declaration": (
         ALGORITHM.replace('"Level"', '""'),
         "Figures.level: expected documentation, got none",
     ),
-    "exit": ("import os; os._exit(3)", "exit status 3"),
+    "exit": ("import os; os._exit(3)", "bright.py: expected a file that loads, got exit status 3"),
 }
 
 
@@ -58,8 +64,8 @@ def test_all_faults_of_a_declaration_are_told(tmp_path):
     result = tosip(tmp_path, "check", "bright.py")
     assert result.returncode == 2
     assert result.stderr == (
-        "tosip: Params.count: expected documentation, got none\n"
-        "Figures.level: expected documentation, got none\n"
+        "tosip: bright.py: Params.count: expected documentation, got none\n"
+        "bright.py: Figures.level: expected documentation, got none\n"
     )
 
 
@@ -67,9 +73,10 @@ def test_missing_file_and_interpreter_are_told(tmp_path):
     assert refused(tosip(tmp_path, "check", "no.py")) == "no.py: expected a file, got none"
     algorithm(tmp_path)
     line = refused(tosip(tmp_path, "check", "bright.py", "--python", "no/python"))
-    assert line == "no/python: expected a file, got none"
+    assert line == "--python: expected a file, got none at no/python"
     line = refused(tosip(tmp_path, "check", "bright.py", "--python", "bright.py"))
-    assert line == f"{tmp_path}/bright.py: could not start: Permission denied"
+    got = f"{tmp_path}/bright.py (could not start: Permission denied)"
+    assert line == f"--python: expected a Python with NumPy, got {got}"
 
 
 def test_command_ends_with_the_status(tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.table import Table
 
 from tests.commands.command import ALGORITHM, algorithm, image, python, refused, tosip
@@ -81,12 +82,12 @@ def test_settings_reach_the_algorithm(folder):
     [
         ("threshold", "--set: expected name=value, got threshold"),
         ("treshold=1", "--set: Bright: expected an input of threshold, count, fast"),
-        ("threshold=x", "--set threshold=x: expected float, got x"),
-        ("threshold=101", "--set threshold=101: REPLAY0.threshold: expected at least 0"),
-        ("threshold=nan", "expected a finite number, got nan"),
-        ("count=1.5", "--set count=1.5: expected int, got 1.5"),
-        ("fast=maybe", "--set fast=maybe: expected yes or no, got maybe"),
-        ("weights=1,2,3,4", "expected a 1-D array of at most 3 numbers"),
+        ("threshold=x", "--set threshold: expected a number, got 'x'"),
+        ("threshold=101", "--set threshold: expected at least 0"),
+        ("threshold=nan", "--set threshold: expected a finite number, got nan"),
+        ("count=1.5", "--set count: expected a whole number, got '1.5'"),
+        ("fast=maybe", "--set fast: expected yes or no, got 'maybe'"),
+        ("weights=1,2,3,4", "--set weights: expected a 1-D array of at most 3 numbers"),
     ],
 )
 def test_wrong_setting_is_told_in_one_line(folder, setting, words):
@@ -100,6 +101,7 @@ def test_wrong_setting_is_told_in_one_line(folder, setting, words):
         (["no.py", "im1.fits"], "no.py: expected a file, got none"),
         (["bright.py", "no.fits"], "no.fits: expected a file, got none"),
         (["bright.py", "im1.fits", "--jobs", "0"], "--jobs: expected at least 1, got 0"),
+        (["bright.py", "im1.fits", "--hdu", "a,b"], "--hdu: expected 'all', a number"),
         (["bright.py", "im1.fits", "--timeout", "0"], "--timeout: expected more than 0 s, got 0"),
         (["bright.py", "im1.fits", "--output", "a.txt"], "--output: expected .csv or .ecsv, got a"),
         (["bright.py", "im1.fits", "--output", "no/a.csv"], "--output: no/a.csv: No such file"),
@@ -182,3 +184,33 @@ def test_figures_are_those_of_the_algorithm_called_directly(folder):
     assert row["bright"] == np.count_nonzero(fits.getdata(folder / "im2.fits") > 5.0)
     assert math.isclose(row["level"], 1.0)
     assert not set(os.listdir(folder)) - {"bright.py", *IMAGES, "out.ecsv", "__pycache__"}
+
+
+def test_images_of_a_file_are_chosen_and_each_has_its_row(folder):
+    pixels = np.zeros((10, 12), np.int16)
+    units = [fits.PrimaryHDU()]
+    for number, name in enumerate(("DQ", "SCI", "ERR"), 1):
+        pixels.flat[:number] = 50
+        units.append(fits.ImageHDU(pixels.copy(), name=name))
+    fits.HDUList(units).writeto(folder / "several.fits")
+    found = {}
+    for hdu in ("", "ERR", "1", "all", "SKY"):
+        options = [
+            *(["--hdu", hdu] if hdu else []),
+            "--output",
+            "out.csv",
+            "--attribute",
+            "EXTNAME",
+        ]
+        tosip(folder, "replay", "bright.py", "several.fits", "im1.fits", *options)
+        found[hdu] = [(r["image"], r["bright"], r["EXTNAME"]) for r in rows(folder / "out.csv")]
+    assert found[""] == [("several.fits", "2", "SCI"), ("im1.fits", "1", "")]
+    assert found["ERR"][0] == ("several.fits", "3", "ERR")
+    assert found["1"][0] == ("several.fits", "1", "DQ")
+    assert found["all"] == [
+        ("several.fits[1]", "1", "DQ"),
+        ("several.fits[2]", "2", "SCI"),
+        ("several.fits[3]", "3", "ERR"),
+        ("im1.fits", "1", ""),
+    ]
+    assert found["SKY"][0] == ("several.fits", "", "")

@@ -178,7 +178,7 @@ def test_what_a_bundle_says_does_not_steer_the_terminal(folder):
     plain["failure"]["error"] = "\x1b[2J[red]odd\r"
     file.write_text(json.dumps(plain))
     result = tosip(folder, "replay", "a.py", "b")
-    assert " [2J[red]odd " in result.stdout
+    assert "\\x1b[2J[red]odd\\r" in result.stdout
     assert "\x1b" not in result.stdout
 
 

@@ -48,11 +48,19 @@ def outcome(path: Path, **options: Any) -> FitsFrame | None:
 
 
 def astropy_image(source: Any) -> Array:
-    """The first 2-D or 3-D image of a file as astropy reads it."""
+    """The first image of a file as astropy reads it, without axes of one beyond two."""
     with fits.open(source, memmap=False) as units:
-        images = (u.data for u in units if u.is_image and u.header["NAXIS"] in (2, 3))
-        image: Array = next(data for data in images if data is not None and data.size)
-        return image
+        images = (squeezed(u.data) for u in units if u.is_image and u.data is not None)
+        return next(data for data in images if data.ndim in (2, 3) and data.size)
+
+
+def squeezed(pixels: Array) -> Array:
+    """Without axes of one, the slowest first, until two are left; one axis is a row."""
+    if pixels.ndim == 1:
+        return pixels[None]
+    while pixels.ndim > 2 and 1 in pixels.shape:
+        pixels = pixels.squeeze(pixels.shape.index(1))
+    return pixels
 
 
 def same(left: Array, right: Array) -> bool:

@@ -155,7 +155,7 @@ def test_wrong_settings_are_told_without_passwords():
         assert b"hush" not in done.stderr
 
 
-@pytest.mark.parametrize("end", ["SIGTERM", "SIGINT", "end of input"])
+@pytest.mark.parametrize("end", ["SIGTERM", "SIGINT", "SIGHUP", "end of input"])
 def test_it_ends_with_status_0(tmp_path, end):
     async def scenario() -> Any:
         async with _server(tmp_path) as port, _cameras(_settings(port)) as process:

@@ -10,6 +10,7 @@ from astropy.io import fits
 
 from tests.drivers.fits_files import ramp, read_bytes_as_file, same, stored
 from tosip.drivers.fits import read_fits
+from tosip.drivers.fits_options import FitsOptions
 from tosip.errors import FrameError
 
 
@@ -52,12 +53,6 @@ def test_a_frame_larger_than_one_chunk_is_whole(tmp_path):
 def test_scaled_pixels_are_as_astropy_scales_them(tmp_path):
     data = stored(ramp(dtype=np.int16), header={"BSCALE": 0.5, "BZERO": 10.0})
     assert read_bytes_as_file(tmp_path, data).pixels[0, 3] == np.float32(11.5)
-
-
-def test_blank_pixels_become_nan(tmp_path):
-    frame = read_bytes_as_file(tmp_path, stored(ramp(dtype=np.int16), header={"BLANK": 7}))
-    assert np.isnan(frame.pixels[0, 7])
-    assert frame.pixels[0, 8] == 8
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress])
@@ -141,21 +136,13 @@ def test_only_the_padding_may_be_missing(tmp_path):
         read_bytes_as_file(tmp_path, data[: whole - 1])
 
 
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        ({"DATE-OBS": "2026-11-22T06:13:00.250"}, 1795327980.25),
-        ({"DATE-OBS": "2026-11-22 06:13:00Z"}, 1795327980.0),
-        ({"DATE-OBS": "2026-11-22", "TIME-OBS": "06:13:00.5"}, 1795327980.5),
-        ({"DATE-OBS": "2026-11-22", "UT": "06:13:00"}, 1795327980.0),
-        ({"DATE-OBS": "26/10/92", "UT": "00:00:01"}, 720057601.0),
-        ({"DATE-OBS": "2016-12-31T23:59:60"}, 1483228800.0),
-        ({"DATE-OBS": "2026-11-22"}, None),
-        ({"DATE-OBS": "2026-13-22T06:13:00"}, None),
-        ({"DATE-OBS": "2026-11-22T06:13:00", "TIMESYS": "TAI"}, None),
-        ({"DATE-OBS": 2026}, None),
-        ({}, None),
-    ],
-)
-def test_time_of_exposure(tmp_path, header, seconds):
-    assert read_bytes_as_file(tmp_path, stored(ramp(), header=header)).timestamp == seconds
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_time_of_exposure_has_a_source(tmp_path, packed):
+    header = {"DATE-OBS": "2023-06-01", "MJD-OBS": 60096.25}
+    data = stored(ramp(), header=header, hdu=fits.CompImageHDU if packed else fits.PrimaryHDU)
+    frame = read_bytes_as_file(tmp_path, data)
+    assert (frame.timestamp, frame.attributes["TimeSource"]) == (1685599200.0, "MJD-OBS")
+    options = FitsOptions(earliest_year=2024)
+    frame = read_bytes_as_file(tmp_path, data, options=options)
+    assert (frame.timestamp, frame.attributes["TimeSource"]) == (None, "reception")
+    assert "MJD-OBS = '60096.25' is before 2024" in str(frame.attributes["TimeFault"])

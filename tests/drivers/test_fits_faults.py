@@ -30,16 +30,15 @@ def _card(data: bytes, keyword: str, value: str) -> bytes:
         (b"\x89PNG\r\n\x1a\n" * 100, "expected a FITS file"),
         (gzip.compress(b"", mtime=0), "got a compressed empty file"),
         (gzip.compress(b"hello", mtime=0), "expected a FITS file"),
-        (gzip.compress(stored(ramp()), mtime=0)[:-20], "got EOFError"),
-        (bz2.compress(stored(ramp()))[:-20], "got EOFError"),
+        (gzip.compress(stored(ramp()), mtime=0)[:-20], "expected the end of a gzip member"),
+        (bz2.compress(stored(ramp()))[:-20], "expected the end of a bzip2 stream"),
         (stored(ramp())[:400], "expected a header with an END card, got 400 bytes"),
         (b"SIMPLE  =                    T".ljust(80) * 36 * 1200, "END card, got 2880000 bytes"),
         (stored(None), "expected an image of 2 or 3 axes, got none in 1 header"),
-        (stored(np.zeros(10)), "expected an image of 2 or 3 axes"),
         (stored(np.zeros((2, 2, 2, 2))), "expected an image of 2 or 3 axes"),
         (_card(stored(ramp()), "SIMPLE", "F"), "expected SIMPLE = T, got False"),
         (_card(stored(ramp()), "BITPIX", "17"), "expected BITPIX of .* got 17"),
-        (_card(stored(ramp()), "BITPIX", "'16'"), "expected BITPIX .* got '16'"),
+        (_card(stored(ramp()), "BITPIX", "'x'"), "expected BITPIX .* got x"),
         (_card(stored(ramp()), "NAXIS", "-2"), "expected NAXIS from 0 to 999, got -2"),
         (_card(stored(ramp()), "NAXIS", "3"), "expected NAXIS3 .* got none"),
         (_card(stored(ramp()), "NAXIS1", "-50"), "expected NAXIS1 .* got -50"),
@@ -48,7 +47,6 @@ def _card(data: bytes, keyword: str, value: str) -> bytes:
         (_card(stored(ramp()), "NAXIS1", "1073741824"), "expected at most 1073741824 bytes"),
         (_card(stored(ramp()), "NAXIS1", "5000"), "expected at least 302880 bytes .* got 8640"),
         (_card(stored(ramp()), "EXTEND", "T").replace(b"EXTEND", b"NAXIS1"), "NAXIS1 once"),
-        (_card(stored(ramp()), "BZERO", "'32768'"), "got"),
     ],
 )
 def test_the_fault_says_what_was_expected_and_what_came(tmp_path, data, fault):
@@ -109,7 +107,7 @@ def test_a_bomb_in_a_tile_stops_at_the_limit(tmp_path):
 @pytest.mark.parametrize(
     ("keyword", "value", "fault"),
     [
-        ("ZCMPTYPE", "'HCOMPRESS_1'", "expected ZCMPTYPE of"),
+        ("ZCMPTYPE", "'JPEG_1'", "expected ZCMPTYPE of"),
         ("ZTILE1", str(1 << 40), "expected tiles of at most"),
         ("ZTILE1", "1", "expected 4096 tiles"),
         ("ZBITPIX", "17", "expected ZBITPIX of"),

@@ -1,7 +1,7 @@
 """The simulated sky looks as its truth says."""
 
 import io
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -161,7 +161,7 @@ def test_a_frame_is_made_fast_enough_for_sixteen_cameras():
     field = StarField.random((1024, 1024), 1)
     times = []
     for seed in range(5):
-        start = perf_counter()
+        start = process_time()
         expose(field, seed=seed)
-        times.append(perf_counter() - start)
+        times.append(process_time() - start)
     assert min(times) < 0.1  # 15 ms on an idle machine

@@ -95,13 +95,13 @@ def test_a_file_that_is_removed_while_its_size_is_looked_up_is_not_there(tmp_pat
     assert asyncio.run(ask()) == "550"
 
 
-@pytest.mark.parametrize("end", ["SIGTERM", "end of input"])
+@pytest.mark.parametrize("end", ["SIGTERM", "SIGHUP", "end of input"])
 def test_it_ends_cleanly(archive, end):
     started = archive()
-    if end == "SIGTERM":
-        started.process.send_signal(signal.SIGTERM)
-    else:
+    if end == "end of input":
         started.process.stdin.close()
+    else:
+        started.process.send_signal(signal.Signals[end])
     assert started.process.wait(10) == 0
 
 

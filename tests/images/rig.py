@@ -44,7 +44,7 @@ def frame(pool: Pool, pixels: Any, unique_id: int = 7, **more: Any) -> NDArray:
 
 def listeners(port: Port) -> int:
     """How many listen to a port."""
-    return len(port._listeners)
+    return len(port._on_array)
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from p4p import Type
 from p4p.nt import NTNDArray
 
@@ -170,3 +172,11 @@ def test_what_there_is_before_the_first_frame_is_empty_and_invalid():
     assert value.getID() == "epics:nt/NTNDArray:1.0"
     assert NTNDArray.unwrap(value).shape == (0,)
     assert (value.alarm.severity, value.alarm.message) == (3, "no frame yet")
+
+
+@settings(deadline=None)
+@given(st.floats())
+def test_any_time_is_one_that_clients_can_hold(timestamp):
+    shown = image_value(frame(ramp((3, 4), "uint8"), timestamp=timestamp)).timeStamp
+    assert abs(shown.secondsPastEpoch) < 2**32
+    assert 0 <= shown.nanoseconds < 10**9

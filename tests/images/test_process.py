@@ -58,12 +58,13 @@ def test_stalled_process_has_one_frame_in_hand_and_gets_the_newest_then(shared):
     shared.run(work)
 
 
-def test_ctrl_c_is_the_iocs_to_handle_and_the_process_is_nice(shared):
+def test_the_terminals_signals_are_the_iocs_to_handle_and_the_process_is_nice(shared):
     async def work(rig):
         pid = rig.server.pid
         assert os.getsid(pid) == pid
-        assert os.getpriority(os.PRIO_PROCESS, pid) == 5
-        os.kill(pid, signal.SIGINT)
+        assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, os.nice(0) + 5)
+        for number in (signal.SIGINT, signal.SIGHUP):
+            os.kill(pid, number)
         rig.publish(ramp((2, 2)))
         assert (await rig.get("Image")).size == 4
         assert rig.server.pid == pid

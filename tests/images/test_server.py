@@ -16,6 +16,7 @@ from tests.images.rig import (
 from tosip.errors import ConfigurationError, TosipError
 from tosip.images import ImageServer
 from tosip.images.server import PREVIEW_PERIOD
+from tosip.pipeline import protocol
 from tosip.pipeline.ports import Port
 
 INTEGERS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
@@ -194,17 +195,35 @@ def test_put_is_refused(shared):
     shared.run(work)
 
 
-def test_frame_that_cannot_be_shown_is_logged_and_the_next_one_is(shared, caplog):
+def test_frame_that_cannot_be_shown_is_logged_and_the_next_one_is(shared, caplog, monkeypatch):
+    monkeypatch.setattr(protocol, "LONGEST_JSON", 4000)
+
     async def work(rig):
         async with rig.watching("Image") as updates:
             for number in (0, 1):
-                rig.publish(ramp((2, 2)), number, ODD=object())
+                rig.publish(ramp((2, 2)), number, LONG="x" * 5000)
                 await rig.until(lambda: f"{rig.prefix}Image: frame 0" in caplog.text)
             assert (
                 f"{rig.prefix}Image: frame 1" not in caplog.text
             )  # nobody needs to read that again
             rig.publish(ramp((2, 2)), 2)
             assert (await updates.image()).raw.uniqueId == 2
+
+    shared.run(work)
+
+
+def test_attribute_that_cannot_be_carried_costs_no_image(shared):
+    async def work(rig):
+        async with rig.watching("Image") as updates:
+            odd = {"BIG": 2**70, "BELOW": -(2**63) - 1, "NUL": "a\0b", "ODD": object()}
+            more = {"MOST": 2**64 - 1, "NAN": float("nan"), "HALF": "\ud800", "\ud800": 1}
+            rig.publish(ramp((2, 2)), 5, **odd, **more)
+            image = (await updates.image()).raw
+            assert image.uniqueId == 5
+            found = {one["name"]: one["value"] for one in image.attribute}
+            assert (found["BIG"], found["BELOW"]) == (str(2**70), str(-(2**63) - 1))
+            assert (found["MOST"], found["NUL"], found["HALF"]) == (2**64 - 1, "a b", "?")
+            assert "ODD" not in found
 
     shared.run(work)
 

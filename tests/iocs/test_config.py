@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tosip.description import Alarm, Description, Field, Kind
+from tosip.drivers.fits_options import FitsOptions
 from tosip.errors import ConfigurationError
 from tosip.iocs.config import AlarmConfig, with_alarms
 from tosip.iocs.neosted_config import NeostedConfig, load_neosted
@@ -25,6 +26,13 @@ def test_the_committed_file_holds_the_defaults():
     assert load_neosted(COMMITTED) == NeostedConfig()
 
 
+@pytest.mark.parametrize(("text", "hdu"), [("2", "2"), ("'SCI, 2'", "SCI, 2"), ("'all'", "all")])
+def test_the_drivers_get_the_options_of_fits_files(tmp_path, text, hdu):
+    path = tmp_path / "neosted.toml"
+    path.write_text(f"[fits]\nhdu = {text}\nchecksum = 'warn'\nearliest_year = 2020")
+    assert load_neosted(path).fits.options == FitsOptions(hdu, "warn", 2020)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -42,12 +50,18 @@ def test_the_committed_file_holds_the_defaults():
             "a number of its own",
         ),
         ("[archive]\nhost = 'archive'", "password_file"),
+        ("[fits]\nhdu = 'SCI,x'", "fits.hdu: expected 'all', a number, 'NAME' or 'NAME,VERSION'"),
+        ("[fits]\nhdu = -1", "fits.hdu: expected 'all', a number"),
+        ("[fits]\nhdu = true", "fits.hdu"),
+        ("[fits]\nchecksum = 'on'", "fits.checksum: expected 'off', 'warn' or 'refuse', got 'on'"),
         ("[focus.limits]\nmemory = 1", "focus.limits.memory: unknown key"),
         ("[focus.limits]\nnice = 20", "focus.limits.nice: "),
         ("[field.limits]\ncpus = [-1]", "field.limits.cpus.0: "),
         ("[focus.limits]\nmemory_mib = -1", "focus.limits.memory_mib: "),
         ("[focus.limits.environment]\nA = [1]", "focus.limits.environment.A: "),
         ("[environment]\nmax_age = -1", "environment.max_age: "),
+        ("[fits]\nearliest_year = 1970", "fits.earliest_year: "),
+        ("[fits]\nearliest = 2020", "fits.earliest: unknown key"),
         ("[gateway]\nmax_age = -1", "gateway.max_age: "),
         ("[gateway]\nhosts = '127.0.0.1'", "gateway.hosts: expected a list"),
         ('[gateway]\nusers = "a\\u0000b"', "gateway.users: expected a path without NUL"),

@@ -7,6 +7,7 @@ import io
 import math
 
 import pytest
+from p4p.client.thread import RemoteError
 
 from tosip.gateway.users import hash_password
 from tosip.testing.archive import ArchiveProcess
@@ -120,7 +121,9 @@ def test_what_operators_see_and_can_do(plant):
     dead = plant.wait("DeadLetters_RBV", lambda count: count == 1)
     assert dead.severity == MAJOR
     assert plant.wait("DeadLetterList_RBV", len).startswith(f"{stored.name} CAM01 north/night/a.")
-    plant.ioc.put("GATEWAY:DiscardFile", "no such id")
+    with pytest.raises(RemoteError):
+        plant.ioc.put("GATEWAY:DiscardFile", "no such id")
+    assert "no such id" in plant.get("WriteMessage_RBV")
     assert plant.get("DeadLetters_RBV") == 1
     stored.write_bytes(frame)
     plant.ioc.put("GATEWAY:RetryFile", stored.name)

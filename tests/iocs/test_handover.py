@@ -14,6 +14,7 @@ import numpy as np
 from tosip.drivers.driver import FitsDriver
 from tosip.drivers.fits_source import MemorySource
 from tosip.iocs.gateway_config import UploadsConfig
+from tosip.iocs.ioc_file import IocFile
 from tosip.iocs.neosted_config import CameraConfig, NeostedConfig, neosted_ioc
 from tosip.iocs.system import running
 from tosip.iocs.uploads import Uploads
@@ -23,12 +24,14 @@ from tosip.pipeline.ports import Ports
 from tosip.testing.stars import star_frame
 
 PATIENCE = 30.0
-ONE_CAMERA = neosted_ioc(
-    NeostedConfig(
-        cameras=(CameraConfig(number=1, user="cam01"),),
-        gateway=UploadsConfig.model_validate(
-            {"port": 0, "limits": {"least_free_gib": 0.001}, "camera": {"by": "folder"}}
-        ),
+ONE_CAMERA = IocFile(
+    neosted_ioc(
+        NeostedConfig(
+            cameras=(CameraConfig(number=1, user="cam01"),),
+            gateway=UploadsConfig.model_validate(
+                {"port": 0, "limits": {"least_free_gib": 0.001}, "camera": {"by": "folder"}}
+            ),
+        )
     )
 )
 

@@ -7,7 +7,7 @@ import tomli_w
 
 from tosip.errors import ConfigurationError
 from tosip.iocs.config import IocConfig, load_config
-from tosip.iocs.recipes import load_ioc
+from tosip.iocs.ioc_file import load_ioc
 
 ROOT = Path(__file__).parents[2]
 ONE = """
@@ -100,7 +100,7 @@ def test_a_configuration_that_cannot_work_is_refused_by_its_key(tmp_path, more, 
 
 def test_the_expanded_configuration_is_the_same_ioc(tmp_path):
     """What `tosip check --expand` prints can be run in place of the short one."""
-    config = load_ioc(ROOT / "iocs" / "neosted" / "neosted.toml")
+    config = load_ioc(ROOT / "iocs" / "neosted" / "neosted.toml").config
     expanded = tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
 
     assert read(tmp_path, expanded) == config

@@ -75,7 +75,9 @@ def test_a_log_folder_that_is_none_is_named(tmp_path):
 def test_a_prefix_too_long_for_epics_is_named(tmp_path):
     prefix = "X" * 50 + ":"
 
-    expect_one_line(run(*config(tmp_path, ""), "--prefix", prefix, cwd=tmp_path), prefix, "60")
+    done = run(*config(tmp_path, ""), "--prefix", prefix, cwd=tmp_path)
+
+    expect_one_line(done, f"tosip: --prefix: {prefix}", "60")
 
 
 def test_a_port_in_use_is_named(tmp_path):
@@ -107,36 +109,7 @@ def test_a_broken_algorithm_file_is_named(tmp_path, text, words):
     expect_one_line(done, *words)
 
 
-def test_a_missing_interpreter_is_named(tmp_path):
-    done = run(*config(tmp_path, "[focus]\ninterpreter = 'no/python'\n"), cwd=tmp_path)
+def test_a_late_mistake_names_the_file_and_the_key(tmp_path):
+    done = run(*config(tmp_path, "[field]\nthreads = 2\n"), cwd=tmp_path)
 
-    expect_one_line(done, "no/python")
-
-
-@pytest.mark.parametrize(
-    ("limits", "words"),
-    [
-        ("folder = 'no/folder'", ("FOCUS", ".limits.folder: expected a folder", "no/folder")),
-        ("cpus = [4000]", ("FOCUS", ".limits.cpus: expected some of", "got 4000")),
-    ],
-)
-def test_limits_that_the_machine_does_not_have_are_named(tmp_path, limits, words):
-    done = run(*config(tmp_path, f"[focus.limits]\n{limits}\n"), cwd=tmp_path)
-
-    expect_one_line(done, *words)
-
-
-def test_a_parameter_outside_its_limits_is_named(tmp_path):
-    done = run(*config(tmp_path, "[focus.params]\nno_such_input = 1\n"), cwd=tmp_path)
-
-    expect_one_line(done, "no_such_input")
-
-
-@pytest.mark.parametrize(
-    ("section", "threads", "words"),
-    [("field", 2, ("FIELD", "as Field keeps state")), ("focus", 17, ("FOCUS01", "1 to 16"))],
-)
-def test_more_workers_than_can_be_are_named(tmp_path, section, threads, words):
-    done = run(*config(tmp_path, f"[{section}]\nthreads = {threads}\n"), cwd=tmp_path)
-
-    expect_one_line(done, *words)
+    expect_one_line(done, "neosted.toml: field.threads: expected 1, as Field keeps state, got 2")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.iocs.processes import alive, descendants
+from tosip.signals import STOPPING
 
 
 def figures(ioc, port="FOCUS01"):
@@ -87,7 +88,7 @@ def _sockets_of(pid: int) -> set[str]:
     return {name[8:-1] for name in names if name.startswith("socket:[")}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_ends_everything_with_status_0(start_ioc, simulation, number):
     arguments = ["tosip.iocs.neosted", "--simulate", "--cameras", "1", "--config", simulation]
     ioc = start_ioc(arguments)
@@ -95,10 +96,14 @@ def test_a_signal_ends_everything_with_status_0(start_ioc, simulation, number):
     family = descendants(ioc.process.pid)
     assert len(family) >= 5, "three workers, the archive, the cameras"
 
-    ioc.process.signal(number)
+    if number == signal.SIGTERM:
+        ioc.process.signal(number)
+    else:  # as a terminal does
+        os.killpg(ioc.process.pid, number)
 
     assert ioc.process.wait() == 0
     assert not alive(family)
+    assert not any("worker killed" in line for line in ioc.process.lines)
 
 
 def test_when_the_ioc_is_killed_no_process_stays(start_ioc, simulation):

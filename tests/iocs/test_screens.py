@@ -25,7 +25,7 @@ def shown(path: Path, r: str, seen: set[tuple[str, str]]) -> Iterator[str]:
 
 def test_every_pv_on_a_screen_connects(neosted):
     folder = screens_of(neosted)
-    ports = 16 + 16 + 3  # drivers, focus plugins, field, environment, gateway
+    ports = 16 + 16 + 4  # drivers, focus plugins, field, environment, gateway, health
     assert len(links(folder / "index.bob")) == ports
     seen: set[tuple[str, str]] = set()
     pvs = set(shown(folder / "index.bob", "", seen))

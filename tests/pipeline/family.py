@@ -91,19 +91,16 @@ class Watch:
             poller.register(descriptor, select.POLLIN)
         return {descriptor for descriptor, _ in poller.poll(1000 * seconds)}
 
-    def seconds(self, limit: float = 1.0) -> float:
-        """Wait until all have ended and return how long it took."""
+    def wait(self, limit: float = 20.0) -> None:
+        """Wait until all have ended."""
         began = time.monotonic()
         while left := self.left():
             rest = began + limit - time.monotonic()
             if rest <= 0:
                 break
             self._wait([d for d, pid in self._watched.items() if pid in left], rest)
-        took = time.monotonic() - began
         assert not self.left(), [Path(f"/proc/{p}/cmdline").read_bytes() for p in self.left()]
         assert not [name for name in self._shared() if name.exists()]
-        print(f"gone after {1000 * took:.0f} ms")
-        return took
 
     def close(self) -> None:
         for descriptor in self._watched:

@@ -91,7 +91,8 @@ def frame(
     """A frame of equal pixels."""
     lease = pool.allocate(int(np.prod(shape)) * np.dtype(dtype).itemsize)
     lease.view(shape, dtype)[:] = fill
-    return NDArray(more.pop("unique_id", 7), 1234.5, shape, dtype, lease, {"DO": do, **more})
+    number, mode = more.pop("unique_id", 7), more.pop("color_mode", "Mono")
+    return NDArray(number, 1234.5, shape, dtype, lease, {"DO": do, **more}, mode)
 
 
 async def answered(worker: WorkerProcess, array: NDArray, timeout: float = 10.0) -> Answer:
@@ -133,21 +134,21 @@ class Rig:
     async def process(self, do: str = "", **more: Any) -> Outcome:
         """Let one frame through and return what became of it."""
         done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.plugin.on_outcome.append(done.set_result)
+        self.plugin.on_outcome.connect(done.set_result)
         self.source.publish(frame(self.pool, do, **more))
         outcome = await asyncio.wait_for(done, READY)
-        self.plugin.on_outcome.remove(done.set_result)
+        self.plugin.on_outcome.disconnect(done.set_result)
         return outcome
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until a condition holds; it is looked at after every change of the plugin."""
         changed = asyncio.Event()
-        self.plugin.on_change.append(changed.set)
+        self.plugin.on_change.connect(changed.set)
         async with asyncio.timeout(READY):
             while not condition():
                 changed.clear()
                 await changed.wait()
-        self.plugin.on_change.remove(changed.set)
+        self.plugin.on_change.disconnect(changed.set)
 
     def let_go(self) -> None:
         """Hold no frame any more, here and in the plugin."""

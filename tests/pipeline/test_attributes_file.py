@@ -247,12 +247,12 @@ def test_macros_cannot_grow_without_end(value, end):
     names = "ABCDEFGHIJKLMNOP"
     pairs = [f"{a}=$({b})$({b})$({b})$({b})" for a, b in pairwise(names)]
     text = xml(*(f'name="{n}" type="CONST" source="{value}"' for n in range(100)))
-    began = time.monotonic()
+    began = time.thread_time()
     if value.startswith("$(A)") and not end:
         assert len(read_attributes(text, ",".join([*pairs, "P="]))) == 100
     else:
         assert "expected at most" in macro(text, ",".join([*pairs, f"P={end}"]))
-    assert time.monotonic() - began < 5
+    assert time.thread_time() - began < 5
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 100, b"\xff\xfe<\0A\0", b"<A>" * 100_000])

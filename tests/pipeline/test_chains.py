@@ -113,7 +113,7 @@ def test_rewiring_while_frames_flow_loses_none_and_gives_none_twice(tmp_path):
         ):
             other = rig.ports.add("CAM2")
             seen: list[int] = []
-            plugin.on_outcome.append(lambda outcome: seen.append(outcome.array.unique_id))
+            plugin.on_outcome.connect(lambda outcome: seen.append(outcome.array.unique_id))
             for number in range(100):
                 source = other if number % 20 >= 10 else rig.source
                 plugin.connect(source.name)

@@ -9,12 +9,10 @@ import contextlib
 import json
 import math
 import os
-import pwd
 import shutil
 import subprocess
 import tempfile
 import venv
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,26 +20,40 @@ import numpy as np
 import pytest
 
 import tosip
+from tests.interpreters import find_interpreter, runs
 from tests.pipeline.rig import SOURCE, plugin_rig, probe, run
 
 PACKAGE = Path(tosip.__file__).parent
 WORKER_SIDE = [
     *(
         PACKAGE / f"{name}.py"
-        for name in ["__init__", "algorithm", "description", "errors", "names", "reading"]
+        for name in (
+            *("__init__", "algorithm", "description", "errors", "names", "reading"),
+            "type_hints",
+        )
     ),
     *(PACKAGE / "pipeline").glob("worker/*.py"),
-    *(PACKAGE / "pipeline" / f"{name}.py" for name in ("__init__", "protocol", "socketpair")),
+    *(
+        PACKAGE / "pipeline" / f"{name}.py"
+        for name in ("__init__", "attributes", "protocol", "socketpair")
+    ),
 ]
+pytestmark = pytest.mark.timeout(300)  # to make an environment takes minutes on a slow machine
 ENVIRONMENTS = {
     "oldest": ("numpy==1.22.4", ("python3.9", "python3.10")),
     "python3.9": ("numpy", ("python3.9",)),
+    "python3.12": ("numpy", ("python3.12",)),
+    "python3.13": ("numpy", ("python3.13",)),
+    "python3.14": ("numpy", ("python3.14",)),
     "pypy": ("numpy", ("pypy3",)),
 }
 VERSIONS = {
     "bare": ("CPython", np.__version__),
     "oldest": ("CPython 3.", "1.22."),
     "python3.9": ("CPython 3.9.", ""),
+    "python3.12": ("CPython 3.12.", ""),
+    "python3.13": ("CPython 3.13.", ""),
+    "python3.14": ("CPython 3.14.", ""),
     "pypy": ("PyPy", ""),
 }
 PIP = ["-I", "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
@@ -108,24 +120,12 @@ def interpreter(request: pytest.FixtureRequest, bare_python: Path) -> Path:
     if cache is None:
         pytest.skip("pytest's cache is turned off, and environments are kept there")
     folder = cache.mkdir("environments") / f"{request.param}-{requirement}"
-    if not _runs(folder / "bin" / "python", "import numpy"):
-        _make_environment(folder, _find_interpreter(names), requirement)
+    if not runs(folder / "bin" / "python", "import numpy"):
+        python = find_interpreter(*names)
+        if python is None:
+            pytest.skip(f"no {' or '.join(names)} that can make environments is here")
+        _make_environment(folder, python, requirement)
     return Path(folder / "bin" / "python")
-
-
-def _find_interpreter(names: tuple[str, ...]) -> str:
-    for path in _interpreters(names):
-        if _runs(path, "import ensurepip, venv"):  # pyenv's shims may stand for nothing
-            return str(path)
-    pytest.skip(f"no {' or '.join(names)} that can make environments is here")
-
-
-def _interpreters(names: tuple[str, ...]) -> Iterator[str | Path]:
-    home = pwd.getpwuid(os.getuid()).pw_dir  # HOME may be anything in tests
-    pyenv = Path(os.environ.get("PYENV_ROOT") or f"{home}/.pyenv")
-    for name in names:
-        yield from filter(None, [shutil.which(name)])
-        yield from sorted(pyenv.glob(f"versions/*/bin/{name}"))
 
 
 def _make_environment(folder: Path, python: str, requirement: str) -> None:
@@ -134,22 +134,15 @@ def _make_environment(folder: Path, python: str, requirement: str) -> None:
         new = Path(beside) / "new"
         for command in ([python, "-m", "venv", f"{new}"], [f"{new}/bin/python", *PIP, requirement]):
             try:
-                subprocess.run(command, check=True, capture_output=True, text=True, timeout=50)
+                subprocess.run(command, check=True, capture_output=True, text=True, timeout=240)
             except subprocess.TimeoutExpired:
-                pytest.skip(f"{python} did not get {requirement} from the index in 50 s")
+                pytest.skip(f"{python} did not get {requirement} from the index in 240 s")
             except subprocess.CalledProcessError as error:
                 said = (error.stderr.strip().splitlines() or ["nothing"])[-1]
                 pytest.skip(f"{python} could not get {requirement}: {said}")
         shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # another session was quicker
             new.rename(folder)
-
-
-def _runs(python: str | Path, code: str) -> bool:
-    try:
-        return subprocess.run([python, "-c", code], capture_output=True, timeout=30).returncode == 0
-    except OSError:
-        return False
 
 
 def test_values_of_every_kind_keep_their_types(interpreter, tmp_path, request):

@@ -61,8 +61,16 @@ class Ioc:
         self._thread = threading.Thread(target=self._run, args=[theirs])
         self._thread.start()
         assert self._answer("hello")["version"] == protocol.VERSION
-        load: dict[str, Any] = {"code": {}, "file": str(file), "class": None, "start": True}
+        load: dict[str, Any] = {
+            "code": {},
+            "again": {},
+            "watch": {},
+            "file": str(file),
+            "class": None,
+            "start": True,
+        }
         socketpair.send(self._sock, (), "load", version=protocol.VERSION, **load)
+        self._answer("code")
         self._answer("ready")
         self._frames = socketpair.memfd("tosip-frame")
         os.ftruncate(self._frames, 4096)

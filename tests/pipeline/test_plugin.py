@@ -78,8 +78,8 @@ def test_every_frame_is_accounted_for_at_every_moment(
                 if not rig.balanced():
                     unbalanced.append(replace(rig.plugin.counters))
 
-            rig.plugin.on_change.append(check)
-            rig.plugin.on_outcome.append(check)
+            rig.plugin.on_change.connect(check)
+            rig.plugin.on_outcome.connect(check)
             for action, turns in steps:
                 ACTIONS[action](rig)
                 for _ in range(turns):  # of the event loop
@@ -107,16 +107,16 @@ async def _one_outcome(plugin):
         if not done.done():
             done.set_result(outcome)
 
-    plugin.on_outcome.append(finish)
+    plugin.on_outcome.connect(finish)
     await done
-    plugin.on_outcome.remove(finish)
+    plugin.on_outcome.disconnect(finish)
 
 
 def test_blocking_queue_loses_nothing(tmp_path):
     async def work():
         async with plugin_rig(probe(tmp_path), queue_size=2, policy=Policy.BLOCK) as rig:
             seen: list[int] = []
-            rig.plugin.on_outcome.append(lambda outcome: seen.append(outcome.array.unique_id))
+            rig.plugin.on_outcome.connect(lambda outcome: seen.append(outcome.array.unique_id))
             for number in range(30):
                 await rig.source.room()
                 rig.source.publish(frame(rig.pool, unique_id=number))
@@ -208,7 +208,7 @@ def test_parameters_are_one_set_for_each_frame_and_bad_values_are_refused(tmp_pa
 def test_listener_that_raises_does_not_stop_the_frames(tmp_path, caplog):
     async def work():
         async with plugin_rig(probe(tmp_path)) as rig:
-            rig.plugin.on_outcome.append(_raise)
+            rig.plugin.on_outcome.connect(_raise)
             await rig.process()
             assert not (await rig.process()).failed
             assert len(rig.published) == 2
@@ -295,7 +295,7 @@ def test_outcome_held_for_its_order_is_shown_when_it_goes_out(tmp_path):
             await rig.until(lambda: len(workers.pids) == 2 and workers.state is WorkerState.IDLE)
             rig.plugin.set_sorting(mode=SortMode.SORTED, time=60.0)
             latencies: list[float] = []
-            rig.plugin.on_outcome.append(lambda outcome: latencies.append(outcome.latency))
+            rig.plugin.on_outcome.connect(lambda outcome: latencies.append(outcome.latency))
             rig.source.publish(frame(rig.pool, "time.sleep(0.2)"))
             rig.source.publish(frame(rig.pool))
             await rig.until(lambda: rig.plugin.sorter.free < rig.plugin.sorter.size)

@@ -262,7 +262,7 @@ def test_buffers_made_ahead_are_used_without_making_more():
     async def work():
         pool = Pool()
         told: list[int] = []
-        pool.on_change.append(lambda: told.append(pool.figures().free_buffers))
+        pool.on_change.connect(lambda: told.append(pool.figures().free_buffers))
         await pool.preallocate(3, 5 * PAGE)
         leases = [pool.allocate(5 * PAGE) for _ in range(3)]
         assert told == [3]

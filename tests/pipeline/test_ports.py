@@ -1,12 +1,12 @@
 """Who listens to whom, and what cannot be wired."""
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 
 from tests.pipeline.rig import frame
 from tosip.errors import ConfigurationError
+from tosip.events import Event
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.pool import Pool
 from tosip.pipeline.ports import Ports
@@ -110,12 +110,11 @@ class Full:
 
     def __init__(self) -> None:
         self.blocked = True
-        self.on_room: list[Callable[[], None]] = []
+        self.on_room: Event[[]] = Event("Full.on_room")
 
     def open(self) -> None:
         self.blocked = False
-        for told in tuple(self.on_room):
-            told()
+        self.on_room()
 
 
 def test_source_waits_until_all_listeners_have_room_even_behind_a_gathering_port():

@@ -83,7 +83,7 @@ def test_bool_is_no_int_and_int_is_no_bool():
     with pytest.raises(ProtocolError, match=r"hello\.version: expected int, got bool"):
         encode("hello", version=True, python="", numpy="")
     with pytest.raises(ProtocolError, match=r"load\.start: expected bool, got int"):
-        encode("load", **{"version": 1, "file": "", "class": None, "start": 1, "code": {}})
+        encode("load", **{**sample("load"), "class": None, "start": 1})
 
 
 @pytest.mark.parametrize("wrong", [[1, "2"], [True], [1.0], [None], [[1]]])
@@ -100,7 +100,7 @@ def test_other_version_is_refused_in_words_that_name_both():
 
 def test_nan_and_infinity_survive():
     values = {"nan": math.nan, "inf": math.inf}
-    got = decode(encode("ready", description=values, code_hash="", code={}))["description"]
+    got = decode(encode("ready", description=values, data={}))["description"]
     assert math.isnan(got["nan"])
     assert got["inf"] == math.inf
 
@@ -111,7 +111,7 @@ def test_params_may_be_those_of_the_frame_before():
 
 def test_messages_above_the_limits_are_refused():
     with pytest.raises(ProtocolError, match=f"expected at most {LONGEST_JSON} bytes"):
-        encode("ready", description={}, code_hash="x" * LONGEST_JSON, code={})
+        encode("ready", description={"x": "x" * LONGEST_JSON}, data={})
     large = np.zeros(LONGEST, np.uint8)
     with pytest.raises(ProtocolError, match=f"expected at most {LONGEST} bytes"):
         encode("result", **{**sample("result"), "outputs": {"line": large}})
@@ -206,16 +206,16 @@ def test_nothing_that_holds_itself_is_encoded():
     endless: dict[str, object] = {}
     endless["again"] = endless
     with pytest.raises(ProtocolError):
-        encode("ready", description=endless, code_hash="", code={})
+        encode("ready", description=endless, data={})
 
 
 @pytest.mark.parametrize("digits", [5000, 10**5, 10**7])
 def test_integer_of_many_digits_is_refused_at_once(digits):
     data = packet(b'{"type":"large","bytes":' + b"9" * digits + b"}")
-    started = time.monotonic()
+    started = time.thread_time()
     with pytest.raises(ProtocolError):
         decode(data)
-    assert time.monotonic() - started < 1
+    assert time.thread_time() - started < 1
 
 
 def test_interpreters_without_a_limit_of_digits_get_ours():
@@ -401,3 +401,15 @@ def test_names_that_become_one_name_leave_one_array():
     got = decode(encode("frame", **{**sample("frame"), "attributes": sent}))["attributes"]
     assert got.keys() == {"?"}
     assert got["?"].tolist() == [0, 1, 2, 3]
+
+
+def test_a_message_that_is_too_large_names_its_largest_value():
+    line = np.zeros(protocol.LONGEST // 8)
+    rest = {"sequence": 1, "status": "ok", "params": {}, "attributes": {}, "image": None}
+    rest["seconds"] = 0.1
+    outputs = {"line": line, "small": line[:9]}
+    with pytest.raises(ProtocolError, match=r"^result\.outputs\.line: expected at most \d+ bytes"):
+        protocol.encode("result", message="", outputs=outputs, **rest)
+    long = "x" * (protocol.LONGEST_JSON + 1)
+    with pytest.raises(ProtocolError, match=r"^result\.message: expected at most \d+ bytes"):
+        protocol.encode("result", message=long, outputs={}, **rest)

@@ -59,7 +59,7 @@ def test_room_is_told_however_it_came(make_room):
     queue = FrameQueue(1, Policy.BLOCK)
     put(queue, 1)
     told: list[bool] = []
-    queue.on_room.append(lambda: told.append(queue.blocked))
+    queue.on_room.connect(lambda: told.append(queue.blocked))
     make_room(queue)
     assert told == [False]
 
@@ -86,7 +86,7 @@ def test_whoever_waits_for_room_goes_on_when_the_policy_drops():
     queue = FrameQueue(1, Policy.BLOCK)
     put(queue, 1)
     told: list[bool] = []
-    queue.on_room.append(lambda: told.append(queue.blocked))
+    queue.on_room.connect(lambda: told.append(queue.blocked))
     assert queue.blocked
     queue.policy = Policy.DROP_NEWEST
     assert told == [False]

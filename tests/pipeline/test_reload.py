@@ -63,7 +63,7 @@ def test_no_frame_is_lost_or_seen_twice_and_the_order_is_kept_under_load(tmp_pat
         ) as rig:
             await rig.until(lambda: len(rig.plugin.workers.pids) == 2)
             seen: list[tuple[int, int]] = []
-            rig.plugin.on_outcome.append(
+            rig.plugin.on_outcome.connect(
                 lambda o: seen.append((o.array.unique_id, (o.outputs or {})["number"]))
             )
             count = 0

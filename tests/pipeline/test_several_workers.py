@@ -65,7 +65,7 @@ def test_frame_whose_worker_dies_does_not_hold_up_the_others(tmp_path):
             await ready(rig, 2)
             rig.plugin.set_sorting(mode=SortMode.SORTED, time=60.0)
             statuses: list[tuple[int, bool]] = []
-            rig.plugin.on_outcome.append(
+            rig.plugin.on_outcome.connect(
                 lambda outcome: statuses.append((outcome.array.unique_id, outcome.failed))
             )
             rig.source.publish(frame(rig.pool, SLOW + "; os._exit(3)", unique_id=1))
@@ -159,7 +159,7 @@ def test_frames_in_flight_see_one_consistent_set(tmp_path):
     async def work():
         async with plugin_rig(probe(tmp_path), queue_size=4, policy=Policy.BLOCK) as rig:
             seen: list[int] = []
-            rig.plugin.on_outcome.append(lambda o: seen.append((o.outputs or {})["number"]))
+            rig.plugin.on_outcome.connect(lambda o: seen.append((o.outputs or {})["number"]))
             for number in range(80):
                 rig.plugin.params.update({"threshold": float(number), "count": number})
                 await rig.source.room()
@@ -229,14 +229,14 @@ def test_a_plugin_of_known_code_takes_frames_before_its_worker_has_its_turn(tmp_
             assert second.start_like(rig.plugin, turn) == rig.plugin.description
             second.connect("CAM")
             seen: list[int] = []
-            second.on_outcome.append(lambda outcome: seen.append(outcome.array.unique_id))
+            second.on_outcome.connect(lambda outcome: seen.append(outcome.array.unique_id))
             await rig.process(unique_id=7)
             await rig.process(unique_id=8)
             assert second.workers.state is WorkerState.STARTING
             assert len(second.queue) == 2
             turn.release()
             done = asyncio.Event()
-            second.on_outcome.append(lambda _: done.set() if len(seen) == 2 else None)
+            second.on_outcome.connect(lambda _: done.set() if len(seen) == 2 else None)
             await asyncio.wait_for(done.wait(), 30)
             assert seen == [7, 8]
             assert second.workers.code_hash == rig.plugin.workers.code_hash

@@ -53,11 +53,11 @@ def test_message_of_any_length_arrives_beside_its_descriptor(ends, size):
     ours, theirs = ends
     before = descriptors()
     made = socketpair.memfd("test")
-    socketpair.send(ours, [made], "ready", description={"é": 1}, code_hash="x" * size, code={})
+    socketpair.send(ours, [made], "ready", description={"é": "x" * size}, data={})
     os.close(made)
     message, given = socketpair.receive(theirs)
     assert message is not None
-    assert len(message["code_hash"]) == size
+    assert len(message["description"]["é"]) == size
     assert len(given) == 1
     socketpair.close(given)
     assert descriptors() == before
@@ -95,9 +95,7 @@ def test_message_is_encoded_once_however_often_it_is_tried(ends):
 def test_longest_message_is_refused_before_it_is_sent(ends):
     ours, theirs = ends
     with pytest.raises(ProtocolError, match="expected at most"):
-        socketpair.send(
-            ours, [], "ready", description={}, code_hash="x" * protocol.LONGEST, code={}
-        )
+        socketpair.send(ours, [], "ready", description={"x": "x" * protocol.LONGEST}, data={})
     with pytest.raises(BlockingIOError):
         socketpair.receive(theirs)
 

@@ -1,6 +1,7 @@
 """What a worker makes of the things that an algorithm's author writes."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -20,7 +21,10 @@ RUBBISH = [
     ("result = Figures(number=2.5)", "Figures.number: expected int, got 2.5"),
     ("result = Figures(number=True)", "Figures.number: expected int, got True"),
     ("result = Figures(number=float('nan'))", "Figures.number: expected int, got nan"),
-    ("result = Figures(number=2**40)", "Figures.number: expected an int of 32 bits"),
+    ("result = Figures(number=2**63)", "Figures.number: expected an int of 64 bits, got 92233720"),
+    ("result = Figures(number=np.uint64(2**63))", "Figures.number: expected an int of 64 bits"),
+    ("result = Figures(total=2**53 + 1)", "Figures.total: expected an int that a float holds"),
+    ("result = Figures(line=image)", "an image belongs in Result(image=...)"),
     ("result = Figures(total='1')", "Figures.total: expected float, got '1'"),
     ("result = Figures(line=np.zeros(2))", "Figures.line: expected numbers of type int16"),
     ("result = Figures(line=[1, 99999])", "Figures.line: expected numbers from -32768"),
@@ -61,13 +65,16 @@ def test_rubbish_fails_its_frame_by_name_and_the_same_worker_goes_on(tmp_path):
     run(work())
 
 
-def test_exception_gives_the_traceback_with_the_line(tmp_path):
+def test_exception_gives_its_cause_first_and_then_the_traceback_without_tosip(tmp_path):
     async def work():
         async with plugin_rig(probe(tmp_path)) as rig:
             outcome = await rig.process("raise KeyError('FOCUSPOS')")
-            assert outcome.message.startswith("Traceback (most recent call last):")
-            assert 'probe.py", line' in outcome.message
-            assert outcome.message.rstrip().endswith("KeyError: 'FOCUSPOS'")
+            cause, trace, *lines = outcome.message.splitlines()
+            assert re.fullmatch(r"KeyError: 'FOCUSPOS' \(probe\.py:\d+\)", cause)
+            assert trace == "Traceback (most recent call last):"
+            assert 'probe.py", line' in lines[0]
+            assert lines[-1] == "KeyError: 'FOCUSPOS'"
+            assert "tosip/pipeline" not in outcome.message
 
     run(work())
 

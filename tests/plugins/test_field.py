@@ -67,6 +67,16 @@ def test_declaration_is_accepted():
     assert description.output("camera_hfd").length == 16
 
 
+def test_what_is_saved_is_all_that_the_next_one_needs():
+    random.seed(7)
+    one, other = Night(), Night()
+    for _ in range(12):
+        one.expose({camera: random.uniform(2.9, 3.1) for camera in ALL} | {3: 4.0, 5: math.nan})
+    other.count = one.count
+    other.field.restore(one.field.save())
+    assert repr(one.expose({3: 4.0})) == repr(other.expose({3: 4.0}))
+
+
 def test_an_even_field_is_good():
     night = Night()
     found = [night.expose() for _ in range(6)][-1]
@@ -255,6 +265,18 @@ def test_frames_are_grouped_by_their_own_time_without_date():
     for camera in (1, 2):
         attributes = {"CAMERA": str(camera), "Hfd": 3.0, "Outcome": "good", "DATE-OBS": "rubbish"}
         stamp = metadata("FOCUS", timestamp=100.0 + camera)
+        result = field.process(NO_PIXELS, Params(cameras=2), attributes, stamp)
+    assert isinstance(result.outputs, Figures)
+    assert (result.outputs.reporting, result.outputs.missing) == (2, 0)
+
+
+def test_the_drivers_time_counts_where_date_obs_is_not_the_start_in_utc():
+    field = Field()
+    for camera, (date, source) in enumerate(
+        [("2026-01-01T00:00:37", "DATE-OBS"), ("1980-01-06T00:00:00", "reception")], 1
+    ):
+        attributes = {"Hfd": 3.0, "Outcome": "good", "DATE-OBS": date, "TimeSource": source}
+        stamp = metadata(f"FOCUS{camera:02d}", timestamp=1767225600.0)
         result = field.process(NO_PIXELS, Params(cameras=2), attributes, stamp)
     assert isinstance(result.outputs, Figures)
     assert (result.outputs.reporting, result.outputs.missing) == (2, 0)

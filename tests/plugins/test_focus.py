@@ -88,6 +88,19 @@ def test_the_pixel_type_does_not_matter(kind):
     assert figures(frame.astype(kind)).hfd == pytest.approx(figures(frame).hfd, rel=1e-6)
 
 
+def test_undefined_pixels_are_left_out():
+    frame = counts(field(ROUND))
+    spoilt = frame.copy()
+    spoilt[:, 100:140] = spoilt[50:60] = 0
+    undefined = {"UndefinedPixels": int((spoilt == 0).sum()), "UndefinedValue": 0}
+    known = figures(frame)
+    found = figures(spoilt, undefined)
+    assert found.sky == pytest.approx(known.sky, rel=0.01)
+    assert found.sky_noise == pytest.approx(known.sky_noise, rel=0.05)
+    assert found.hfd_pixels == pytest.approx(known.hfd_pixels, rel=0.02)
+    assert found == figures(np.where(spoilt == 0, np.float32(np.nan), spoilt).astype(np.float32))
+
+
 def test_sky_gradient_does_not_bias():
     frame = field(ROUND)
     slope = 0.05 * stars.SKY * np.linspace(-0.5, 0.5, len(frame))

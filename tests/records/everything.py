@@ -49,7 +49,7 @@ class Figures(Outputs):
     seen: Mode = output("The mode", severities={Mode.BLANK: Severity.MAJOR})
     text: str = output("Both texts", length=600)
     profile: NDArray[np.float64] = output("Mean of each column", length=64)
-    was_reset: bool = output("Whether the button was pressed")
+    was_reset: bool = output("Whether the button was pressed (since the frame before)")
     # The last one: when it is posted, all are.
     mean: float = output(
         "Mean pixel",

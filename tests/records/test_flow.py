@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from p4p.client.thread import RemoteError
 
 from tosip.testing.ioc import IocProcess
 
@@ -118,7 +119,8 @@ def test_the_configuration_gives_the_number_of_workers_at_the_start(ioc):
     ],
 )
 def test_too_many_workers_are_refused_and_the_old_number_shown(ioc, plugin, most, wanted, words):
-    ioc.put(f"{plugin}:NumThreads", wanted)
+    with pytest.raises(RemoteError):
+        ioc.put(f"{plugin}:NumThreads", wanted)
 
     assert ioc.get(f"{plugin}:NumThreads") == 1
     assert ioc.get(f"{plugin}:NumThreads_RBV") == 1
@@ -181,7 +183,8 @@ def test_staged_inputs_are_in_force_together_when_they_are_applied(ioc, uploads,
 def test_a_staged_value_stays_when_the_next_one_is_refused(ioc, staging):
     ioc.put("FOCUS01:Gain", 4.0)
 
-    ioc.put("FOCUS01:Gain", float("nan"))
+    with pytest.raises(RemoteError):
+        ioc.put("FOCUS01:Gain", float("nan"))
 
     assert ioc.get("FOCUS01:Gain") == 4.0
     assert ioc.get("FOCUS01:Gain_RBV") == 2.0

@@ -145,7 +145,7 @@ class Bundle:
 
 def is_bundle(path: Path) -> bool:
     """Whether a path on the command line means a bundle: a folder, or the file that tells of it."""
-    return path.name == ABOUT or path.is_dir()
+    return path.name == ABOUT or os.path.isdir(path)  # which takes names of any length
 
 
 def size_of(failure: Failure) -> int:

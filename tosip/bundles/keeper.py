@@ -28,6 +28,8 @@ from tosip.bundles.bundle import BundleError
 from tosip.bundles.shelf import Limits, Shelf
 from tosip.pipeline.failure import Failure, Likeness
 from tosip.pipeline.plugin import Plugin
+from tosip.shortage import in_words
+from tosip.tasks import in_thread
 
 MOST_WAITING = 2
 CLOSE_TIMEOUT = 5.0  # s for what waits to be written when the IOC ends
@@ -53,13 +55,14 @@ class Keeper:
         if self._limits.number > 0:
             if not self._thread.is_alive():
                 self._thread.start()
-            plugin.on_failure.append(_Watched(plugin, self._folder, self._limits, self).failed)
+            plugin.on_failure.connect(_Watched(plugin, self._folder, self._limits, self).failed)
 
     async def close(self) -> None:
         """Write what waits, if it does not take long, and stop."""
         if self._thread.is_alive():
             self._todo.put(None)
-            await asyncio.to_thread(self._thread.join, CLOSE_TIMEOUT)
+            with suppress(OSError):  # no thread to wait in
+                await in_thread(self._thread.join, CLOSE_TIMEOUT)
 
     def offer(self, write: Callable[[], None]) -> bool:
         """Have a frame written; False if too many wait."""
@@ -121,7 +124,7 @@ class _Watched:
             self._shelf.tidy()
             self._tell(self._known, self._shelf.kinds(), self._shelf.names())
         except OSError as error:
-            log.warning("%s: %s: %s", self._plugin.name, self._shelf.folder, error.strerror)
+            log.warning("%s: %s: %s", self._plugin.name, self._shelf.folder, in_words(error))
 
     def _write(self, failure: Failure) -> None:
         """Write a bundle; in the thread."""
@@ -138,10 +141,9 @@ class _Watched:
             fault = f"a fault of TOSIP: {error!r}"
         if fault:
             log.warning("%s: no bundle: %s", _name(failure), fault)
-        try:
+        names: list[str] = []
+        with suppress(OSError, MemoryError):
             names = self._shelf.names()
-        except OSError:
-            names = []
         self._tell(self._written, None if name else failure.likeness, names)
 
     def _tell(self, function: Callable[..., None], *arguments: Any) -> None:

@@ -26,6 +26,8 @@ def from_json(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _to_json(value: Any) -> Any:
     if isinstance(value, np.ndarray):
+        if value.dtype == bool:  # as in messages: what is declared says that they are bools
+            value = value.view(np.uint8)
         stored = value.astype(value.dtype.newbyteorder("<"))
         return {"dtype": value.dtype.name, "base64": base64.b64encode(stored.data).decode()}
     if isinstance(value, np.generic):

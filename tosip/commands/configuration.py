@@ -2,50 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
 import tomli_w
 from rich.table import Table
 
+from tosip import stopping
 from tosip.commands.algorithm_file import read_description
+from tosip.configuration import placed
 from tosip.description import Description
 from tosip.drivers.kinds import find_kind
 from tosip.errors import ConfigurationError
-from tosip.iocs.config import IocConfig, PluginConfig, with_alarms
-from tosip.iocs.plugins import program_of
+from tosip.iocs.config import IocConfig
+from tosip.iocs.ioc_file import IocFile
+from tosip.iocs.plugins import PluginSection, describe, first_values
 from tosip.iocs.screens import write_ioc_screens
 
 
-def descriptions(config: IocConfig) -> dict[str, Description]:
+def descriptions(file: IocFile) -> dict[str, Description]:
     """Read what each plugin's algorithm declares, in its own interpreter, without an IOC."""
-    return asyncio.run(_descriptions(config))
-
-
-async def _descriptions(config: IocConfig) -> dict[str, Description]:
-    read: dict[tuple[object, ...], Description] = {}
-    found = {}
-    for name, plugin in config.plugins.items():
-        code = (plugin.file, plugin.class_name, plugin.interpreter)
-        if code not in read:
-            read[code] = await read_description(program_of(name, plugin))
-        found[name] = _checked(name, plugin, read[code])
+    found, _ = stopping.run(_descriptions(file))
     return found
 
 
-def _checked(name: str, plugin: PluginConfig, description: Description) -> Description:
-    declared = {field.name: field for field in description.inputs}
-    for key, value in plugin.params.items():
-        place = f"plugins.{name}.params.{key}"
-        if key not in declared:
-            known = ", ".join(declared) or "none"
-            raise ConfigurationError(f"{place}: expected an input of {known}")
-        try:
-            declared[key].within_limits(value)
-        except ValueError as error:
-            raise ConfigurationError(f"{place}: {error}") from None
-    return with_alarms(description, plugin.alarms)
+async def _descriptions(file: IocFile) -> dict[str, Description]:
+    read: dict[tuple[object, ...], Description] = {}
+    found = {}
+    with placed({}, file.path):
+        for name, plugin in file.config.plugins.items():
+            section = PluginSection(name, plugin, file.place(name))
+            code = (plugin.file, plugin.class_name, plugin.interpreter)
+            if code not in read:
+                read[code] = await read_description(section.program())
+            first_values(section, read[code])
+            found[name] = describe(section, read[code])
+    return found
 
 
 def expanded(config: IocConfig) -> str:
@@ -70,11 +62,11 @@ def ports_table(config: IocConfig, described: Mapping[str, Description]) -> Tabl
     return table
 
 
-def write_screens_of(config: IocConfig, folder: Path) -> list[Path]:
+def write_screens_of(file: IocFile, folder: Path) -> list[Path]:
     """Write the screens of an IOC; ConfigurationError if the folder cannot be written."""
-    described = descriptions(config)
+    described = descriptions(file)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return write_ioc_screens(folder, config, described)
+        return write_ioc_screens(folder, file.config, described)
     except OSError as error:
         raise ConfigurationError(f"--output: {folder}: {error.strerror}") from None

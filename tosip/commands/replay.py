@@ -4,27 +4,35 @@ No EPICS is loaded. The figures are those that the IOC would post, to the last b
 """
 
 import asyncio
+import io
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tosip.commands.algorithm_file import apply_settings, fault_of
+from tosip.commands.files import write_whole
 from tosip.description import Description
-from tosip.drivers.driver import load_fits
+from tosip.drivers.driver import load_images
+from tosip.drivers.fits_options import FitsOptions
 from tosip.errors import ConfigurationError, FrameError, ProtocolError, WorkerError
 from tosip.pipeline.jobs import Program
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.plugin import Outcome, Plugin
-from tosip.pipeline.pool import Pool
+from tosip.pipeline.pool import Pool, PoolExhausted
 from tosip.pipeline.ports import Ports
 from tosip.pipeline.states import WorkerState
+from tosip.stopping import until_cancelled
+from tosip.texts import printable
 
 TABLE_FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv"}
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,21 +53,25 @@ async def replay(
     settings: Sequence[str] = (),
     jobs: int = 1,
     timeout: float = 60.0,
+    hdu: str = "",
     advance: Callable[[], None] = lambda: None,
 ) -> tuple[Description, list[Row]]:
     """Process `images` in `jobs` worker processes; rows come in the order of the images.
 
-    `settings` are texts `name=value` for the inputs; `advance` is called after each image.
-    ConfigurationError if the algorithm cannot run so.
+    `settings` are texts `name=value` for the inputs, `hdu` chooses images as `FitsOptions` does;
+    `advance` is called after each file. If the work is cancelled while images are processed, the
+    rows so far are returned. ConfigurationError if the algorithm cannot run so.
     """
-    rows: list[Row | None] = [None] * len(images)
+    rows: list[list[Row]] = [[] for _ in images]
     todo = iter(enumerate(images))
+    options = FitsOptions(hdu=hdu)
     async with _plugins(program, settings, jobs, len(images), timeout) as (plugins, pool):
-        async with asyncio.TaskGroup() as group:
-            for plugin in plugins:
-                group.create_task(_work(plugin, pool, todo, rows, advance))
+        with until_cancelled():
+            async with asyncio.TaskGroup() as group:
+                for plugin in plugins:
+                    group.create_task(_work(plugin, pool, todo, rows, options, advance))
         description = plugins[0].description
-    return description, [row for row in rows if row is not None]
+    return description, [row for of_one in rows for row in of_one]
 
 
 @asynccontextmanager
@@ -99,29 +111,47 @@ async def _work(
     plugin: Plugin,
     pool: Pool,
     todo: Iterator[tuple[int, Path]],
-    rows: list[Row | None],
+    rows: list[list[Row]],
+    options: FitsOptions,
     advance: Callable[[], None],
 ) -> None:
     for index, path in todo:
-        rows[index] = await _one(plugin, pool, index + 1, path)
+        try:
+            async for row in _rows(plugin, pool, index + 1, path, options):
+                rows[index].append(row)
+        except Exception as error:  # no image may cost the rows of the others
+            log.exception("%s", path)
+            rows[index].append(Row(str(path), "error", f"a fault of TOSIP: {error!r}"))
         advance()
 
 
-async def _one(plugin: Plugin, pool: Pool, unique_id: int, path: Path) -> Row:
+async def _rows(
+    plugin: Plugin, pool: Pool, unique_id: int, path: Path, options: FitsOptions
+) -> AsyncIterator[Row]:
+    """Process the images of one file."""
     loop = asyncio.get_running_loop()
     try:
         received = path.stat().st_mtime
-        array = await asyncio.to_thread(load_fits, path, pool, loop, unique_id, received)
-    except (FrameError, OSError) as error:
-        return Row(str(path), "error", str(error))
+        images = load_images(path, pool, loop, received, options=options)
+        while (loaded := await asyncio.to_thread(next, images, None)) is not None:
+            yield await _row(plugin, path, replace(loaded.array, unique_id=unique_id), options)
+            del loaded  # and with it the image's memory
+    except (FrameError, OSError, PoolExhausted) as error:
+        yield Row(str(path), "error", str(error))
+
+
+async def _row(plugin: Plugin, path: Path, array: NDArray, options: FitsOptions) -> Row:
+    name = str(path)
+    if options.hdu.lower() == "all" and "ImageHdu" in array.attributes:
+        name = f"{path}[{array.attributes['ImageHdu']}]"
     outcome = await _outcome(plugin, array)
     plugin.enable(False)  # lets the image's memory go
     plugin.enable(True)
     if outcome is None:
         message = f"worker given up after: {plugin.workers.last_exit}"
-        return Row(str(path), "error", message, attributes=array.attributes)
+        return Row(name, "error", message, attributes=array.attributes)
     return Row(
-        str(path),
+        name,
         outcome.status.value,
         outcome.message,
         {} if outcome.failed or outcome.outputs is None else outcome.outputs,
@@ -141,26 +171,30 @@ async def _outcome(plugin: Plugin, array: NDArray) -> Outcome | None:
         if plugin.workers.state is WorkerState.QUARANTINED:
             finish(None)
 
-    plugin.on_outcome.append(finish)
-    plugin.on_change.append(give_up)
+    plugin.on_outcome.connect(finish)
+    plugin.on_change.connect(give_up)
     give_up()
     if not done.done():
         plugin.receive(array)
     outcome = await done
-    plugin.on_outcome.remove(finish)
-    plugin.on_change.remove(give_up)
+    plugin.on_outcome.disconnect(finish)
+    plugin.on_change.disconnect(give_up)
     return outcome
 
 
 def write_table(
     path: Path, description: Description, rows: Sequence[Row], attributes: Sequence[str]
 ) -> None:
-    """Write rows as CSV or ECSV, by the file's ending; values that are missing are masked."""
+    """Write rows as CSV or ECSV, by the file's ending; values that are missing are masked.
+
+    What is not printable is escaped, as in `printable`. OSError if the file cannot be written; an
+    older one stays then.
+    """
     from astropy import units
     from astropy.table import MaskedColumn, Table
 
     table = Table()
-    table["image"] = [row.image for row in rows]
+    table["image"] = [printable(row.image) for row in rows]
     table["status"] = [row.status for row in rows]
     for name in attributes:
         table[name] = _column([row.attributes.get(name) for row in rows])
@@ -170,14 +204,29 @@ def write_table(
         if output.units and isinstance(table[output.name], MaskedColumn):
             table[output.name].unit = units.Unit(output.units, parse_strict="silent")
         table[output.name].description = output.doc
-    table["message"] = [row.message.strip().replace("\n", " | ") for row in rows]
-    table.write(path, format=TABLE_FORMATS[path.suffix], overwrite=True)
+    table["message"] = [" | ".join(_lines(row.message)) for row in rows]
+    text = io.StringIO()
+    table.write(text, format=TABLE_FORMATS[path.suffix])
+    write_whole(path, text.getvalue().encode())
+
+
+def _lines(message: str) -> list[str]:
+    return [printable(line) for line in message.splitlines() if line.strip()]
+
+
+def _cell(value: Any) -> Any:
+    """Return what a column of a table can hold: NumPy has no integers of more than 64 bits."""
+    if isinstance(value, np.ndarray):
+        return json.dumps(value.tolist())
+    if type(value) is int and not -(2**63) <= value < 2**63:
+        return str(value)
+    return printable(value) if isinstance(value, str) else value
 
 
 def _column(values: Sequence[Any]) -> Any:
     from astropy.table import MaskedColumn
 
-    values = [json.dumps(v.tolist()) if isinstance(v, np.ndarray) else v for v in values]
+    values = [_cell(value) for value in values]
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int, float}:
         values = [None if value is None else float(value) for value in values]

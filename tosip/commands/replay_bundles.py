@@ -5,6 +5,7 @@ same pixels, attributes, parameters, ids and time-out. No EPICS is loaded.
 """
 
 import asyncio
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,12 +19,15 @@ from tosip.bundles.bundle import Bundle
 from tosip.commands.algorithm_file import apply_settings, fault_of
 from tosip.commands.algorithm_file import program as named_program
 from tosip.errors import ConfigurationError, ProtocolError, WorkerError
+from tosip.pipeline.code import Code
 from tosip.pipeline.failure import Failure, FailureKind, failure_of
 from tosip.pipeline.jobs import Answer, Job, Program
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.parameters import ParameterError, Parameters
 from tosip.pipeline.pool import DEFAULT_BUDGET, Pool
 from tosip.pipeline.process import WorkerProcess
+from tosip.stopping import until_cancelled
+from tosip.texts import printable
 
 LINES_SHOWN = 20  # of what a worker printed before it died
 
@@ -58,7 +62,7 @@ def split_bundles(first: str, others: Sequence[Path]) -> tuple[str | None, list[
         return first, []
     for path in others:
         if not bundles.is_bundle(path):
-            got = "a file" if path.is_file() else "none"
+            got = "a file" if os.path.isfile(path) else "none"
             raise ConfigurationError(f"{path}: expected a bundle as the others are, got {got}")
     return (None, [Path(first), *others]) if alone else (first, list(others))
 
@@ -74,14 +78,19 @@ async def replay_bundles(
 ) -> list[Verdict]:
     """Replay bundles one after the other, with `algorithm` (`FILE.py[:CLASS]`) or their own.
 
-    TosipError if one cannot be read, or its algorithm cannot run.
+    If the work is cancelled, the verdicts so far are returned. TosipError if one cannot be read, or
+    its algorithm cannot run.
     """
     if algorithm and bundled_code:
         raise ConfigurationError(
             f"--bundled-code: expected no algorithm beside it, got {algorithm}"
         )
     options = _Options(algorithm, interpreter, bundled_code, settings, timeout)
-    return [await _replay(bundles.read(path), options) for path in paths]
+    found: list[Verdict] = []
+    with until_cancelled():
+        for path in paths:
+            found.append(await _replay(bundles.read(path), options))
+    return found
 
 
 async def _replay(bundle: Bundle, options: _Options) -> Verdict:
@@ -90,9 +99,8 @@ async def _replay(bundle: Bundle, options: _Options) -> Verdict:
     worker = WorkerProcess(program, pool, on_exit=lambda: None)
     try:
         array = await asyncio.to_thread(bundle.read_frame, pool)
-        code = bundle.read_code() if options.bundled_code else None
         try:
-            await worker.start(code=code)
+            await worker.start(code=_code(bundle, program, options))
         except (WorkerError, ProtocolError) as error:
             raise fault_of(program, error) from None
         parameters, left_out = _parameters(bundle, worker, options.settings)
@@ -103,6 +111,20 @@ async def _replay(bundle: Bundle, options: _Options) -> Verdict:
         await worker.stop()
         worker.close()
         pool.close()
+
+
+def _code(bundle: Bundle, program: Program, options: _Options) -> Code:
+    """Return what to run: the files as they are now, or the bundle's texts."""
+    folder = program.file.parent
+    if options.bundled_code:
+        return Code(folder, bundle.read_code())
+    # Modules that were imported before this frame count in the hash of both.
+    below = {
+        name: {"file": module["file"], "package": module["package"]}
+        for name, module in bundle.modules.items()
+        if not options.algorithm and Path(module["file"]).is_relative_to(folder)
+    }
+    return Code(folder, again=below)
 
 
 def _program(bundle: Bundle, options: _Options) -> Program:
@@ -194,12 +216,12 @@ def verdicts(found: Sequence[Verdict]) -> Table:
     for verdict in found:
         bundle = verdict.bundle
         table.add_row(
-            _printable(bundle.folder.resolve().name),
-            _printable(f"{bundle.port} ({bundle.source})"),
+            printable(bundle.folder.resolve().name),
+            printable(f"{bundle.port} ({bundle.source})"),
             str(bundle.unique_id),
-            _printable(bundle.error or bundle.kind.value),
-            _printable(verdict.code),
-            _printable(verdict.words),
+            printable(bundle.error or bundle.kind.value),
+            printable(verdict.code),
+            printable(verdict.words),
         )
     return table
 
@@ -207,9 +229,4 @@ def verdicts(found: Sequence[Verdict]) -> Table:
 def verdict_text(verdict: Verdict) -> str:
     """Tell what became of a bundle in full, for people to read."""
     details = f"\n{verdict.details.rstrip()}" if verdict.details else ""
-    return _printable(f"\n{verdict.bundle.folder}: {verdict.words}{details}", "\n\t")
-
-
-def _printable(text: str, also: str = "") -> str:
-    """Keep what a bundle holds from steering the terminal."""
-    return "".join(c if c.isprintable() or c in also else " " for c in text)
+    return printable(f"\n{verdict.bundle.folder}: {verdict.words}{details}", "\n\t")

@@ -13,8 +13,8 @@ misses some, as a real one would. If the number of exposures is given, none is m
 waits. Each accepted upload is a line on standard output (`uploaded NAME BYTES`), each trouble one
 on standard error.
 
-It ends with status 0 when all exposures are done, on SIGTERM or SIGINT, at the end of its standard
-input, and when its parent dies.
+It ends with status 0 when all exposures are done, on SIGTERM, SIGINT or SIGHUP, at the end of its
+standard input, and when its parent dies.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from typing import Any
 
 import aioftp
 
+from tosip import stopping
 from tosip.drivers.sky_night import Camera, Night
 from tosip.errors import ConfigurationError
 
@@ -185,7 +186,7 @@ async def _serve(
 
 def _say(descriptor: int, line: str) -> None:
     # Unbuffered, and a reader that has gone is no reason to fail: its end is noticed elsewhere.
-    with suppress(BrokenPipeError):
+    with suppress(OSError):
         os.write(descriptor, f"{line}\n".encode())
 
 
@@ -193,8 +194,7 @@ async def _run_until_told(settings: Settings) -> None:
     """Run until done, a signal, the end of standard input, or the parent's death."""
     loop = asyncio.get_running_loop()
     work, told = asyncio.create_task(run(settings)), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
+    stopping.on_stop(lambda _: told.set())
     _watch_parent(loop, told)
     threading.Thread(target=_watch_input, args=(loop, told), daemon=True).start()
     waiting = asyncio.create_task(told.wait())
@@ -218,15 +218,15 @@ async def _end_tasks() -> None:
 
 def _watch_parent(loop: asyncio.AbstractEventLoop, told: asyncio.Event) -> None:
     # The kernel sends this signal when the thread that started us ends, which need not be the
-    # parent's end: so it is not SIGTERM, and the parent's id decides.
+    # parent's end: so it is none that stops us, and the parent's id decides.
     parent = os.getppid()
 
     def check() -> None:
         if os.getppid() != parent:
             told.set()
 
-    loop.add_signal_handler(signal.SIGHUP, check)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGHUP), 0, 0, 0)
+    loop.add_signal_handler(signal.SIGUSR1, check)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGUSR1), 0, 0, 0)
     check()
 
 

@@ -1,30 +1,41 @@
 """The driver of one camera: stored FITS files become NDArrays on its port.
 
 Files are read one after the other, in a thread. A file that cannot be read is a fault of that frame
-only: it is counted, shown and logged, and the next one is read. A pool that is full delays reading;
-the files wait where they are stored.
+only: it is counted, shown and logged, and the next one is read. A file that does not claim to be
+FITS is no fault: it is counted apart. A pool that is full delays reading; the files wait where they
+are stored.
 """
 
 import asyncio
-import contextlib
+import itertools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from tosip.drivers.fits import FitsFrame, read_fits
+from tosip.drivers.fits import FitsFrame, read_images
+from tosip.drivers.fits_claim import claims_fits
+from tosip.drivers.fits_options import FitsOptions
 from tosip.drivers.fits_source import Source
+from tosip.drivers.fits_time import TIME_FAULT, TIME_SOURCE
 from tosip.errors import FrameError, TosipError
+from tosip.events import Event, call
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.origin import Origin
 from tosip.pipeline.pool import Lease, Pool, PoolExhausted
 from tosip.pipeline.ports import Port, Ports
+from tosip.shortage import is_shortage
+from tosip.tasks import BackgroundTask, in_thread
 
 POOL_TIMEOUT = 60.0  # of a reader that waits for memory
+_DEFAULTS = FitsOptions()
+_MOST_CHOICES = 100  # layouts of files whose choice of an image was logged
+# s; a file for which there was no descriptor, memory or thread is tried so often again.
+TRY_AGAIN = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, *12 * (10.0,))
 
 log = logging.getLogger(__name__)
 
@@ -38,18 +49,28 @@ class _Stored:
     memory: Source | None
 
 
-def load_fits(
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """An image as an NDArray, and what `FitsFrame` says in words about it."""
+
+    array: NDArray
+    choice: str
+    fault: str
+
+
+def load_images(
     path: Path,
     pool: Pool,
     loop: asyncio.AbstractEventLoop,
-    unique_id: int,
     received: float,
     memory: Source | None = None,
-) -> NDArray:
-    """Read a file into a leased buffer; call it in a thread beside `loop`.
+    options: FitsOptions = _DEFAULTS,
+) -> Iterator[Loaded]:
+    """Read the images of a file, each into a leased buffer; go on in a thread beside `loop`.
 
-    `received` (Unix seconds) is the time stamp of a frame whose header has none. FrameError if the
-    file is no frame, or if the pool stays full. `memory` has the file's bytes, if they are there.
+    `received` (Unix seconds) is the time stamp of a frame whose header has no usable one. `memory`
+    has the file's bytes, if they are there. The arrays have no number (`unique_id`) yet. FrameError
+    if the file is no frame, or if the pool stays full.
     """
     leases: list[Lease] = []
 
@@ -63,19 +84,28 @@ def load_fits(
             raise FrameError(f"{path.name}: expected room in the frame pool, got none") from error
         return leases[-1].view(shape, dtype)
 
-    frame: FitsFrame = read_fits(path, allocate, max_bytes=pool.budget, memory=memory)
+    for frame in read_images(path, allocate, max_bytes=pool.budget, memory=memory, options=options):
+        yield Loaded(_ndarray(frame, leases.pop(), received), frame.choice, frame.fault)
+
+
+def _ndarray(frame: FitsFrame, lease: Lease, received: float) -> NDArray:
     return NDArray(
-        unique_id,
+        0,
         received if frame.timestamp is None else frame.timestamp,
         frame.pixels.shape,
         frame.pixels.dtype.name,
-        leases[-1],
+        lease,
         frame.attributes,
+        frame.color_mode,
     )
 
 
 class Feeder(Protocol):
     """Submits files to a driver by itself, from `start` until `stop`."""
+
+    @property
+    def fault(self) -> str:
+        """Why no files are submitted at present; empty if all is well."""
 
     def start(self, driver: "FitsDriver") -> None:
         """Begin to submit files; called on the event loop."""
@@ -87,30 +117,43 @@ class Feeder(Protocol):
 class FitsDriver:
     """Usage: `driver = FitsDriver("CAM01", pool, ports)`, `driver.start()`, `driver.submit(path)`.
 
+    `on_change` is called, on the event loop, when a file comes, when it was read, and when the
+    plugins have done with all frames. `fault` says why no file is read at present, if that is so.
     A `feeder` submits files by itself while the driver runs.
-    `on_change` is a list of functions to call, on the event loop, when a file comes, when it was
-    read, and when the plugins have done with all frames.
     """
 
-    def __init__(self, name: str, pool: Pool, ports: Ports, feeder: Feeder | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        pool: Pool,
+        ports: Ports,
+        options: FitsOptions = _DEFAULTS,
+        feeder: Feeder | None = None,
+    ) -> None:
         self.name = name
+        self.options = options
         self.pool = pool
         self.origin = Origin()
         self.wait_for_plugins = False
         self.acquiring = True
         self.preallocate = 0  # buffers that PreAllocBuffers makes
         self.port: Port = ports.add(name)
-        self.on_change: list[Callable[[], None]] = []
+        self.on_change: Event[[]] = Event(f"{name}.on_change")
         self.unique_id = 0
         self.array_counter = 0
         self.failed_files = 0
+        self.other_files = 0
         self.skipped_files = 0
+        self.time_source = ""
+        self.time_fault = ""
         self.last_name = ""
         self.message = ""
         self._feeder = feeder
         self._reading = False
+        self._choices: set[str] = set()
         self._files: asyncio.Queue[_Stored] = asyncio.Queue()
-        self._task: asyncio.Task[None] | None = None
+        self._task = BackgroundTask(f"driver {name}", self._work, self.on_change)
+        self._short = ""
 
     @property
     def queued(self) -> int:
@@ -125,30 +168,26 @@ class FitsDriver:
 
     def start(self) -> None:
         """Read what is submitted from now on."""
-        self.origin.on_idle.append(self._changed)
-        self._task = asyncio.create_task(self._work(), name=f"driver {self.name}")
+        self.origin.on_idle.connect(self.on_change)
+        self._task.start()
         if self._feeder:
             self._feeder.start(self)
 
     async def stop(self) -> None:
         """Stop reading; files that wait stay where they are stored."""
-        if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await self._task.stop()
         if self._feeder:
             await self._feeder.stop()
 
-    def report(self, message: str) -> None:
-        """Show and log a fault of the source itself, until a file is read."""
-        self.message = message
-        log.warning("%s: %s", self.name, message)
-        self._changed()
+    @property
+    def fault(self) -> str:
+        """Why no file is read at present, although files may wait; empty if all is well."""
+        return self._short or self._task.fault or (self._feeder.fault if self._feeder else "")
 
     def acquire(self, acquiring: bool) -> None:
         """Read files, or let those that come from now on go by unread."""
         self.acquiring = acquiring
-        self._changed()
+        self.on_change()
 
     def submit(
         self,
@@ -167,59 +206,100 @@ class FitsDriver:
         """
         if not self.acquiring:
             self.skipped_files += 1
-            self._call(done)
-            self._changed()
+            call(self.name, done)
+            self.on_change()
             return
         received = time.time() if received is None else received
         self._files.put_nowait(_Stored(path, name or path.name, received, done, memory))
-        self._changed()
+        self.on_change()
 
     async def _work(self) -> None:
         while True:
+            self._reading = False
             stored = await self._files.get()
             self._reading = True
             await self.port.room()
             await self._read(stored)
             self._reading = False
-            self._call(stored.done)
-            self._changed()
-
-    def _changed(self) -> None:
-        for listener in tuple(self.on_change):
-            self._call(listener)
-
-    def _call(self, listener: Callable[[], None]) -> None:
-        try:
-            listener()
-        except Exception:  # of a record, say: the next file must be read
-            log.exception("%s: %r", self.name, listener)
+            call(self.name, stored.done)
+            self.on_change()
 
     async def _read(self, stored: _Stored) -> None:
+        if not await self._claims_fits(stored):
+            self.other_files += 1
+            log.info("%s: %s is no frame: archived only", self.name, stored.name)
+            return
         self.unique_id += 1
         self.last_name = stored.name
-        loop = asyncio.get_running_loop()
         try:
-            array = await asyncio.to_thread(
-                load_fits,
-                stored.path,
-                self.pool,
-                loop,
-                self.unique_id,
-                stored.received,
-                stored.memory,
-            )
+            await self._read_images(stored)
         except TosipError as error:
             self.failed_files += 1
             # The spool names files by its own ids; people know the name that the camera gave.
             self.message = str(error).replace(stored.path.name, stored.name)
             log.warning("%s: %s", self.name, self.message)
-            return
         except Exception as error:
             self.failed_files += 1
             self.message = f"{stored.name}: a fault of TOSIP: {error!r}"
             log.exception("%s: %s", self.name, stored.name)
-            return
-        array = replace(array, origin=self.origin)
-        self.array_counter += 1
-        self.message = ""
-        self.port.publish(array)
+
+    async def _claims_fits(self, stored: _Stored) -> bool:
+        try:
+            return await in_thread(claims_fits, stored.path, stored.name, stored.memory)
+        except OSError:  # no thread for it now; reading it tries again
+            return True
+
+    async def _read_images(self, stored: _Stored) -> None:
+        """Publish the images of a file, in order, each under a number of its own.
+
+        Tries again while there is no descriptor, memory or thread for it.
+        """
+        first, published, delays = self.unique_id, 0, iter(TRY_AGAIN)
+        images = self._images(stored)
+        while True:
+            try:
+                loaded = await in_thread(next, images, None)
+            except Exception as error:
+                delay = next(delays, None)
+                if delay is None or not is_shortage(error):
+                    raise
+                await self._wait(stored, error, delay)
+                images = itertools.islice(self._images(stored), published, None)
+                continue
+            if loaded is None:
+                return
+            if published:
+                await self.port.room()
+            self.unique_id = first + published
+            published += 1
+            self._log(stored.name, loaded)
+            self.array_counter += 1
+            self.message = ""
+            self.time_source = str(loaded.array.attributes[TIME_SOURCE])
+            self.time_fault = str(loaded.array.attributes.get(TIME_FAULT, ""))
+            self.port.publish(replace(loaded.array, unique_id=self.unique_id, origin=self.origin))
+            del loaded  # or its memory could not serve the next
+
+    def _images(self, stored: _Stored) -> Iterator[Loaded]:
+        loop = asyncio.get_running_loop()
+        return load_images(
+            stored.path, self.pool, loop, stored.received, stored.memory, self.options
+        )
+
+    async def _wait(self, stored: _Stored, error: Exception, delay: float) -> None:
+        """Show what a file waits for, for `delay` seconds."""
+        self._short = f"{stored.name} waits: {error}"
+        log.warning("%s: %s", self.name, self._short)
+        self.on_change()
+        try:
+            await asyncio.sleep(delay)
+        finally:
+            self._short = ""
+
+    def _log(self, name: str, loaded: Loaded) -> None:
+        if loaded.fault:
+            log.warning("%s: %s: %s", self.name, name, loaded.fault)
+        if loaded.choice and loaded.choice not in self._choices:
+            if len(self._choices) < _MOST_CHOICES:
+                self._choices.add(loaded.choice)
+            log.info("%s: %s: reads %s", self.name, name, loaded.choice)

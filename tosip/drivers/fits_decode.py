@@ -1,68 +1,64 @@
-"""Pixels out of one header-data unit: the fast way for plain 16-bit frames, astropy for the rest.
+"""Pixels out of one header-data unit: straight from the file, or through astropy if it has tiles.
 
-The fast way reads 256 KiB at a time into a small buffer that stays in the processor's cache, copies
-it through a big-endian view into the caller's array, and flips the top bit there: modulo 65536 that
-adds 32768. It never holds a second frame.
+The straight way reads 256 KiB at a time into a small buffer that stays in the processor's cache,
+and turns the stored values into pixels there (`Scaling`). It never holds a second frame.
 
-Astropy gets the bytes of the one unit that holds the image, not the file, so that what it decodes
-is what was checked.
+Astropy gets the bytes of the one unit that holds tiles, not the file, with a header that says only
+what was checked; it returns the stored values, and `Scaling` makes pixels of them too.
 """
 
 from __future__ import annotations
 
 import io
-from typing import Any
 
 import numpy as np
 from astropy.io import fits
 
 from tosip.drivers.fits_header import padded
 from tosip.drivers.fits_layout import Unit
+from tosip.drivers.fits_scaling import Pixels, Scaling
 from tosip.drivers.fits_source import Source, read_bytes, read_exactly
-from tosip.drivers.fits_tiles import check_tiles
+from tosip.drivers.fits_tiles import UNSAFE_METHOD, canonical, check_tiles
+from tosip.drivers.hcompress import decode_apart
 from tosip.errors import FrameError
 
-Pixels = np.ndarray[Any, np.dtype[Any]]
-
 _CHUNK = 1 << 18
-_TOP_BIT = 0x8000
 
 
-def fill_16bit(source: Source, offset: int, pixels: Pixels, *, flip: bool) -> None:
-    """Fill a C-contiguous 16-bit array with the big-endian words from `offset` on.
+def fill(source: Source, offset: int, scaling: Scaling, pixels: Pixels) -> int:
+    """Fill a C-contiguous array with the values stored from `offset` on.
 
-    `flip` adds 32768 to each, for frames with BZERO 32768.
+    Returns how many pixels are undefined.
     """
-    words = pixels.reshape(-1).view(np.uint16)
-    buffer = memoryview(bytearray(min(_CHUNK, 2 * words.size)))
-    stored = np.frombuffer(buffer, ">u2")
-    for start in range(0, words.size, _CHUNK // 2):
-        part = words[start : start + _CHUNK // 2]
-        read_exactly(source, buffer[: 2 * part.size], offset + 2 * start)
-        np.copyto(part, stored[: part.size])
-        if flip:
-            np.bitwise_xor(part, _TOP_BIT, out=part)
+    flat = pixels.reshape(-1)
+    itemsize = scaling.stored.itemsize
+    buffer = memoryview(bytearray(min(_CHUNK, itemsize * flat.size)))
+    stored = np.frombuffer(buffer, scaling.stored)
+    undefined = 0
+    for start in range(0, flat.size, stored.size):
+        part = flat[start : start + stored.size]
+        read_exactly(source, buffer[: itemsize * part.size], offset + itemsize * start)
+        undefined += scaling.apply(stored[: part.size], part)
+    return undefined
 
 
-def decode(source: Source, unit: Unit, max_bytes: int) -> tuple[fits.Header, Pixels]:
-    """Return the header and the pixels of a unit as astropy gives them, in any byte order.
+def decode(source: Source, unit: Unit, scaling: Scaling, max_bytes: int) -> Pixels:
+    """Return the stored values of a tile-compressed unit.
 
     Raises `FrameError` for what is found wrong here; astropy adds errors of many other types.
     """
     data = read_bytes(source, unit.data_offset, unit.data_bytes)
-    stored = unit.raw_header + data.ljust(padded(unit.data_bytes), b"\0")
-    if unit.index:
-        stored = fits.PrimaryHDU().header.tostring().encode("ascii") + stored
-    if unit.tiled:
-        check_tiles(unit, stored, data, max_bytes)
-    with fits.open(io.BytesIO(stored), memmap=False) as units, np.errstate(all="ignore"):
-        image = units[min(unit.index, 1)]
-        header = image.header.copy()  # reading the pixels removes BSCALE and BZERO from it
-        pixels = image.data
-    if not isinstance(pixels, np.ndarray) or pixels.shape != unit.shape:
-        got = getattr(pixels, "shape", "none")
-        raise FrameError(f"expected pixels of shape {unit.shape}, got {got}")
-    if pixels.dtype.kind not in "iuf" or pixels.nbytes > max_bytes:
-        got = f"{pixels.nbytes} bytes of {pixels.dtype}"
-        raise FrameError(f"expected at most {max_bytes} bytes of numbers, got {got}")
-    return header, pixels
+    primary = fits.PrimaryHDU().header.tostring().encode("ascii")
+    packed = primary + canonical(unit) + data.ljust(padded(unit.data_bytes), b"\0")
+    check_tiles(unit, packed, data, max_bytes)
+    shape = unit.axes[::-1]
+    stored: Pixels
+    if unit.cards.text("ZCMPTYPE") == UNSAFE_METHOD:
+        stored = decode_apart(packed, shape, scaling.stored)
+    else:
+        with fits.open(io.BytesIO(packed), memmap=False) as units, np.errstate(all="ignore"):
+            stored = units[1].data
+    if stored.shape != shape or stored.dtype.newbyteorder("=") != scaling.stored.newbyteorder("="):
+        got = f"{stored.dtype} of shape {stored.shape}"
+        raise FrameError(f"expected pixels of {scaling.stored} and shape {shape}, got {got}")
+    return stored

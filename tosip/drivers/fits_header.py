@@ -1,36 +1,36 @@
-"""FITS headers: read in blocks, cleaned, parsed by astropy, and turned into plain attributes.
+"""FITS headers: read in blocks, cleaned, and turned into plain attributes.
 
-A header is read 2880 bytes at a time until its END card. NULs (some cameras pad with them) become
-spaces and other bytes that FITS does not allow become question marks, so that a stray byte in a
-comment does not cost the frame. Astropy then parses the cards for both ways of reading pixels, so
-the attributes of a frame never depend on how it was stored.
+A header is read 2880 bytes at a time until its END card. Control characters become blanks there,
+for everything that reads the header. Astropy parses the cards for the structure of the file, and
+`fits_values` for the attributes, which never depend on how a frame was stored.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 
 from astropy.io import fits
 
+from tosip.blanks import blank_controls
 from tosip.drivers.fits_source import Source, read_bytes
+from tosip.drivers.fits_values import CARD, Attribute, read_cards
 from tosip.errors import FrameError
 
-Attribute = bool | int | float | str
-
 BLOCK = 2880
-_CARD = 80
 _MAX_BLOCKS = 1000  # 36,000 cards; a file without an END card is not searched to its end
-_CLEAN = bytes(b if 32 <= b < 127 else (ord(" ") if b == 0 else ord("?")) for b in range(256))
-_COMMENTARY = ("COMMENT", "HISTORY")
-_NOT_A_NUMBER = re.compile(r"\s*'?([+-]?(?:nan|inf(?:inity)?))\s*'?\s*(?:/.*)?", re.IGNORECASE)
-_TIME_KEYWORDS = ("TIME-OBS", "UTC-OBS", "UT", "UTC")
-_DATE = re.compile(
-    r"(?:(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)|(?P<d>\d\d)/(?P<m>\d\d)/(?P<y>\d\d))"
-    r"(?:[T ]\s*(?P<time>.+))?"
+_ASCII = bytes(b if b < 128 else ord("?") for b in range(256))
+_COMMENTARY = ("COMMENT", "HISTORY", "CONTINUE")
+# What the header of a compressed image says of the table that holds it (FITS standard 4.0, 10.1),
+# and of the image. ZHECKSUM is no misprint.
+_OF_TABLE = re.compile(
+    r"XTENSION|BITPIX|NAXIS\d*|[PG]COUNT|TFIELDS|THEAP|CHECKSUM|DATASUM"
+    r"|T(?:TYPE|FORM|UNIT|NULL|SCAL|ZERO|DISP|DIM)\d+"
+    r"|ZIMAGE|ZCMPTYPE|ZMASKCMP|ZQUANTIZ|ZDITHER0|ZSCALE|ZZERO|Z(?:TILE|NAME|VAL)\d+"
 )
-_TIME = re.compile(r"(?P<hour>\d\d?):(?P<minute>\d\d):(?P<second>\d\d(?:\.\d*)?)Z?")
+_OF_IMAGE = re.compile(
+    r"Z(SIMPLE|TENSION|BITPIX|NAXIS\d*|EXTEND|BLOCKED|[PG]COUNT|HECKSUM|DATASUM|BLANK)"
+)
+_RENAMED = {"TENSION": "XTENSION", "HECKSUM": "CHECKSUM"}
 
 
 def padded(count: int) -> int:
@@ -42,9 +42,9 @@ def read_header(source: Source, offset: int) -> bytes:
     """Return the cleaned header that starts at `offset`, whole blocks, END card included."""
     blocks: list[bytes] = []
     while len(blocks) < _MAX_BLOCKS:
-        block = read_bytes(source, offset + len(blocks) * BLOCK, BLOCK).translate(_CLEAN)
+        block = blank_controls(read_bytes(source, offset + len(blocks) * BLOCK, BLOCK))
         blocks.append(block)
-        if any(block[card : card + 8] == b"END     " for card in range(0, len(block), _CARD)):
+        if any(block[card : card + 8] == b"END     " for card in range(0, len(block), CARD)):
             return b"".join(blocks)
         if len(block) < BLOCK:
             break
@@ -54,74 +54,34 @@ def read_header(source: Source, offset: int) -> bytes:
 
 def parse_header(raw: bytes) -> fits.Header:
     """Parse a cleaned header; single cards are parsed, and may prove wrong, when they are used."""
-    return fits.Header.fromstring(raw.decode("ascii"))
+    return fits.Header.fromstring(raw.translate(_ASCII).decode("ascii"))
 
 
-def header_attributes(header: fits.Header) -> dict[str, Attribute]:
-    """Return a header's keywords with values of the types that the header gives them.
+def header_attributes(raw: bytes, *, tiled: bool = False) -> dict[str, Attribute]:
+    """Return the keywords of a header with values of the types that the header gives them.
 
     Quoted values stay strings even if they look like numbers. Where a keyword is repeated the first
     counts, as in astropy; COMMENT and HISTORY cards are joined with line breaks. Cards without a
-    value, and cards whose value cannot be parsed, are left out.
+    value are left out. Of a `tiled` image the keywords are those of the image that was compressed.
     """
     attributes: dict[str, Attribute] = {}
     commentary: dict[str, list[str]] = {}
-    for keyword, value in _values(header):
+    for keyword, value in read_cards(raw):
         if keyword in _COMMENTARY:
             commentary.setdefault(keyword, []).append(str(value))
         else:
             attributes.setdefault(keyword, value)
-    return attributes | {keyword: "\n".join(lines) for keyword, lines in commentary.items()}
+    attributes |= {keyword: "\n".join(lines) for keyword, lines in commentary.items()}
+    return _uncompressed(attributes) if tiled else attributes
 
 
-def _values(header: fits.Header) -> Iterator[tuple[str, Attribute]]:
-    for card in header.cards:
-        try:
-            keyword, value = card.keyword, card.value
-        except (fits.VerifyError, ValueError, TypeError, IndexError):
-            keyword, value = _not_a_number(str(card))
-        if isinstance(value, complex):
-            value = str(value)
-        if keyword and isinstance(value, (bool, int, float, str)):
-            yield keyword, value
-
-
-def _not_a_number(card: str) -> tuple[str, float | None]:
-    """Read an unquoted NaN or infinity, which FITS does not allow but cameras write.
-
-    Astropy, which refused the card, has put quotes around the value by now.
-    """
-    match = _NOT_A_NUMBER.fullmatch(card[10:]) if card[8:10] == "= " else None
-    return card[:8].strip(), float(match[1]) if match else None
-
-
-def exposure_start(attributes: Mapping[str, Attribute]) -> float | None:
-    """Return the start of exposure that DATE-OBS tells, in Unix seconds UTC, or None.
-
-    A date without a time takes it from TIME-OBS, UTC-OBS, UT or UTC. A date alone gives None: it
-    would be wrong by up to a day. So does a time scale other than UT or UTC (TIMESYS).
-    """
-    match = _DATE.fullmatch(str(attributes.get("DATE-OBS", "")).strip())
-    scale = str(attributes.get("TIMESYS", "UTC")).strip().upper()
-    if match is None or not (scale.startswith("UT") or not scale):
-        return None
-    times = [match["time"]] if match["time"] else [attributes.get(key) for key in _TIME_KEYWORDS]
-    for text in times:
-        clock = _TIME.fullmatch(text.strip()) if isinstance(text, str) else None
-        if clock is not None:
-            return _unix_seconds(match, clock)
-    return None
-
-
-def _unix_seconds(date: re.Match[str], clock: re.Match[str]) -> float | None:
-    if date["year"]:
-        year, month, day = int(date["year"]), int(date["month"]), int(date["day"])
-    else:  # dd/mm/yy, the form that FITS used until 1998, always means 19yy
-        year, month, day = 1900 + int(date["y"]), int(date["m"]), int(date["d"])
-    hour, minute, second = int(clock["hour"]), int(clock["minute"]), float(clock["second"])
-    try:
-        start = datetime(year, month, day, hour, minute, tzinfo=UTC)
-    except ValueError:
-        return None
-    # Seconds are added, not given, so that a leap second (60) passes.
-    return (start + timedelta(seconds=second)).timestamp() if second < 61 else None
+def _uncompressed(table: dict[str, Attribute]) -> dict[str, Attribute]:
+    image: dict[str, Attribute] = {"XTENSION": "IMAGE"} if "ZSIMPLE" not in table else {}
+    for keyword, value in table.items():
+        if match := _OF_IMAGE.fullmatch(keyword):
+            image[_RENAMED.get(match[1], match[1])] = value
+        elif not _OF_TABLE.fullmatch(keyword):
+            image[keyword] = value
+    if image.get("EXTNAME") == "COMPRESSED_IMAGE":  # the table's
+        del image["EXTNAME"]
+    return image

@@ -1,19 +1,21 @@
 """What a FITS file claims to hold, checked before anything is allocated.
 
-The header-data units are walked by their headers alone until the first that holds an image of two
-or three axes: an ordinary image, or a tile-compressed one in its binary table. Every claim on the
-way is checked: the mandatory keywords, the sizes against `max_bytes` and against the bytes that the
-file really has. All arithmetic is on Python integers, which do not overflow.
+The header-data units are walked by their headers alone. An image is an ordinary one, or a
+tile-compressed one in its binary table. Every claim on the way is checked: the mandatory keywords
+and the sizes. All arithmetic is on Python integers, which do not overflow.
+
+Axes of length one say nothing and are dropped, until two axes are left; an image of a single axis
+is one row.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
-from astropy.io import fits
-
-from tosip.drivers.fits_header import padded, parse_header, read_header
+from tosip.drivers.fits_cards import Cards
+from tosip.drivers.fits_header import padded, read_header
 from tosip.drivers.fits_source import Source, read_bytes
 from tosip.errors import FrameError
 
@@ -21,125 +23,155 @@ _BITPIX = (8, 16, 32, 64, -32, -64)
 _MAX_AXES = 999
 _MAX_UNITS = 1000
 _IMAGE_AXES = (2, 3)
-_SIGN_BIT = 32768
+_LARGEST = 1 << 62
 
 
 @dataclass(frozen=True)
 class Unit:
     """One header-data unit: where its data lie and what they are.
 
-    `shape` is empty where the unit holds no image; else it is that of the pixels, slowest axis
-    first. `data_bytes` is the length of the stored data without padding.
+    `axes` are the lengths of the image's axes, NAXIS1 first, as stored; empty where the unit holds
+    no image. `data_bytes` is the length of the stored data without padding. `bitpix` is that of the
+    pixels, also where they are compressed.
     """
 
     index: int
+    offset: int
     raw_header: bytes
-    header: fits.Header
-    data_offset: int
+    cards: Cards
     data_bytes: int
     bitpix: int
-    shape: tuple[int, ...]
+    axes: tuple[int, ...]
     tiled: bool
+
+    @property
+    def data_offset(self) -> int:
+        """Where the data start."""
+        return self.offset + len(self.raw_header)
 
     @property
     def end(self) -> int:
         """Where the next unit starts."""
         return self.data_offset + padded(self.data_bytes)
 
+    @cached_property
+    def kept_axes(self) -> tuple[tuple[int, int], ...]:
+        """The number (NAXISn) and length of each axis that counts, fastest first."""
+        axes = list(enumerate(self.axes, 1))
+        if len(axes) == 1:
+            axes.append((2, 1))
+        for axis in reversed(axes[:]):
+            if len(axes) > 2 and axis[1] == 1:
+                axes.remove(axis)
+        return tuple(axes)
+
     @property
-    def zero_of_16bit(self) -> int | None:
-        """0 or 32768 for plain 16-bit integers stored with that offset, None for all else."""
-        if self.tiled or self.bitpix != 16 or self.header.get("BSCALE", 1) != 1:
-            return None
-        zero = self.header.get("BZERO", 0)
-        if zero == _SIGN_BIT:
-            return _SIGN_BIT
-        # Astropy turns BLANK pixels of plainly signed frames into NaN, and them all into floats.
-        return 0 if zero == 0 and "BLANK" not in self.header else None
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the frame, slowest axis first; empty where there is no image of 2 or 3."""
+        if len(self.kept_axes) not in _IMAGE_AXES or 0 in self.axes:
+            return ()
+        return tuple(length for _, length in reversed(self.kept_axes))
+
+    @property
+    def name(self) -> str:
+        """EXTNAME in capitals, empty without one."""
+        return self.cards.text("EXTNAME").upper()
+
+    @property
+    def version(self) -> int:
+        """EXTVER, 1 without one."""
+        text = self.cards.text("EXTVER")
+        return int(text) if text.isdecimal() and len(text) < 10 else 1
+
+    def __str__(self) -> str:
+        name = f" {self.name}" if self.name else ""
+        version = f",{self.version}" if name and self.version != 1 else ""
+        size = "x".join(str(length) for _, length in self.kept_axes) if self.shape else "no image"
+        return f"HDU {self.index}{name}{version} ({size})"
 
 
-def find_image(source: Source, max_bytes: int) -> tuple[fits.Header, Unit]:
-    """Return the primary header and the first unit that holds an image of 2 or 3 axes."""
-    unit = _read_unit(source, 0, 0, max_bytes)
-    primary = unit.header
-    while not unit.shape:
-        _check_length(source, unit)
-        if unit.index >= _MAX_UNITS or read_bytes(source, unit.end, 8) != b"XTENSION":
-            count = unit.index + 1
-            raise FrameError(f"expected an image of 2 or 3 axes, got none in {count} header(s)")
-        unit = _read_unit(source, unit.end, unit.index + 1, max_bytes)
-    _check_length(source, unit)
-    return primary, unit
+@dataclass(frozen=True)
+class Layout:
+    """The units of a file, in order; `fault` is why the walk did not come to the last."""
+
+    units: tuple[Unit, ...]
+    fault: FrameError | None = None
+
+    @property
+    def images(self) -> tuple[Unit, ...]:
+        """The units that hold an image of 2 or 3 axes."""
+        return tuple(unit for unit in self.units if unit.shape)
 
 
-def integer(header: fits.Header, keyword: str, low: int, high: int) -> int:
-    """Return a mandatory integer keyword, or raise `FrameError`."""
-    value = header.get(keyword)
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        shown = "none" if value is None else repr(value)
-        raise FrameError(f"expected {keyword} from {low} to {high}, got {shown}")
-    if header.count(keyword) > 1:
-        raise FrameError(f"expected {keyword} once, got it {header.count(keyword)} times")
-    return value
+def walk(source: Source) -> Layout:
+    """Read the headers of all units. Raises `FrameError` only for the first."""
+    units = [_read_unit(source, 0, 0)]
+    try:
+        while len(units) < _MAX_UNITS and read_bytes(source, units[-1].end, 8) == b"XTENSION":
+            units.append(_read_unit(source, units[-1].end, len(units)))
+    except FrameError as fault:
+        return Layout(tuple(units), fault)
+    return Layout(tuple(units))
 
 
-def image_shape(
-    header: fits.Header, bitpix: int, axes: list[int], max_bytes: int
-) -> tuple[int, ...]:
-    """Return the shape of an image with `axes` in FITS order, or () where there is no image."""
-    if len(axes) not in _IMAGE_AXES or 0 in axes:
-        return ()
-    size = prod(axes) * abs(bitpix) // 8
+def check_length(source: Source, unit: Unit) -> None:
+    """Raise `FrameError` if the file ends before a unit's data; padding may be missing."""
+    needed = unit.data_offset + unit.data_bytes
+    if source.size < needed:
+        raise FrameError(f"expected at least {needed} bytes as the header says, got {source.size}")
+
+
+def check_size(unit: Unit, itemsize: int, max_bytes: int) -> None:
+    """Raise `FrameError` if an image of pixels of `itemsize` bytes is larger than `max_bytes`."""
+    size = prod(unit.axes) * itemsize
     if size > max_bytes:
-        shown = "x".join(map(str, axes))
+        shown = "x".join(map(str, unit.axes))
         raise FrameError(f"expected at most {max_bytes} bytes of pixels, got {shown}: {size} bytes")
-    return tuple(reversed(axes))
 
 
-def read_bitpix(header: fits.Header, keyword: str) -> int:
-    """Return BITPIX or ZBITPIX, or raise `FrameError` if it is none of the standard's six."""
-    bitpix = integer(header, keyword, -64, 64)
+def _read_bitpix(cards: Cards, keyword: str) -> int:
+    bitpix = cards.integer(keyword, -64, 64)
     if bitpix not in _BITPIX:
         raise FrameError(f"expected {keyword} of {', '.join(map(str, _BITPIX))}, got {bitpix}")
     return bitpix
 
 
-def read_axes(header: fits.Header, prefix: str) -> list[int]:
+def _read_axes(cards: Cards, prefix: str) -> tuple[int, ...]:
     """Return the lengths of the axes, NAXIS1 first (or ZNAXIS1: `prefix` is "" or "Z")."""
-    count = integer(header, f"{prefix}NAXIS", 0, _MAX_AXES)
-    return [integer(header, f"{prefix}NAXIS{n}", 0, 1 << 62) for n in range(1, count + 1)]
+    count = cards.integer(f"{prefix}NAXIS", 0, _MAX_AXES)
+    return tuple(
+        cards.integer(f"{prefix}NAXIS{n}", 0, _LARGEST)  # 0 is no data
+        for n in range(1, count + 1)
+    )
 
 
-def _read_unit(source: Source, offset: int, index: int, max_bytes: int) -> Unit:
+def _read_unit(source: Source, offset: int, index: int) -> Unit:
     raw = read_header(source, offset)
-    header = parse_header(raw)
-    if index == 0 and header.get("SIMPLE") is not True:
-        raise FrameError(f"expected SIMPLE = T, got {header.get('SIMPLE')!r}")
-    bitpix = read_bitpix(header, "BITPIX")
-    axes = read_axes(header, "")
-    size = _data_bytes(header, bitpix, axes, extension=index > 0)
-    tiled = index > 0 and header["XTENSION"] == "BINTABLE" and header.get("ZIMAGE") is True
-    shape: tuple[int, ...] = ()
+    cards = Cards(raw)
+    if index == 0 and cards.text("SIMPLE") != "T":
+        shown = {"F": "False", "": "none"}.get(cards.text("SIMPLE"), cards.text("SIMPLE"))
+        raise FrameError(f"expected SIMPLE = T, got {shown}")
+    kind = cards.text("XTENSION") if index else "IMAGE"
+    bitpix, axes = _read_bitpix(cards, "BITPIX"), _read_axes(cards, "")
+    size = _data_bytes(cards, bitpix, axes, extension=index > 0)
+    tiled = kind == "BINTABLE" and cards.text("ZIMAGE") == "T"
     if tiled:
-        bitpix = read_bitpix(header, "ZBITPIX")
-        shape = image_shape(header, bitpix, read_axes(header, "Z"), max_bytes)
-    elif index == 0 or header["XTENSION"] == "IMAGE":
-        shape = image_shape(header, bitpix, axes, max_bytes)
-    return Unit(index, raw, header, offset + len(raw), size, bitpix, shape, tiled)
+        bitpix, axes = _read_bitpix(cards, "ZBITPIX"), _read_axes(cards, "Z")
+    elif kind not in ("IMAGE", "IUEIMAGE"):
+        axes = ()
+    return Unit(index, offset, raw, cards, size, bitpix, axes, tiled)
 
 
-def _data_bytes(header: fits.Header, bitpix: int, axes: list[int], *, extension: bool) -> int:
-    """Return the length of a unit's data, by equations 1, 2 and 4 of the FITS standard 4.0."""
-    groups = not extension and header.get("GROUPS") is True and axes[:1] == [0]
+def _data_bytes(cards: Cards, bitpix: int, axes: tuple[int, ...], *, extension: bool) -> int:
+    """Return the length of a unit's data, by equations 1, 2 and 4 of the FITS standard 4.0.
+
+    An extension without PCOUNT or GCOUNT has those of an image: 0 and 1.
+    """
+    groups = not extension and cards.text("GROUPS") == "T" and axes[:1] == (0,)
     elements = prod(axes[1:] if groups else axes) if axes else 0
     if not (extension or groups):
         return elements * abs(bitpix) // 8
-    parameters = integer(header, "PCOUNT", 0, 1 << 62)
-    return abs(bitpix) // 8 * integer(header, "GCOUNT", 1, 1 << 62) * (parameters + elements)
-
-
-def _check_length(source: Source, unit: Unit) -> None:
-    # Only the padding of the last block may be missing.
-    needed = unit.data_offset + unit.data_bytes
-    if source.size < needed:
-        raise FrameError(f"expected at least {needed} bytes as the header says, got {source.size}")
+    parameters = cards.integer("PCOUNT", 0, _LARGEST, default=0)
+    return (
+        abs(bitpix) // 8 * cards.integer("GCOUNT", 1, _LARGEST, default=1) * (parameters + elements)
+    )

@@ -10,9 +10,7 @@ Faults are `FrameError`s that do not name the file yet: `tosip.drivers.fits` put
 
 from __future__ import annotations
 
-import bz2
 import errno
-import gzip
 import os
 import stat
 from collections.abc import Iterator
@@ -20,12 +18,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from tosip.blanks import blank_controls
 from tosip.errors import FrameError
+from tosip.unpacking import MAGICS, Unpacker
 
 _CHUNK = 1 << 20
-_GZIP = b"\x1f\x8b"
-_BZIP2 = b"BZh"
 _FITS = b"SIMPLE  ="
+_OTHERS = {
+    b"\x1f\x9d": "a file of Unix compress (.Z)",
+    b"\x1f\xa0": "a file of Unix compress (.Z)",
+    b"\x1f\x1e": "a file of Unix pack (.z)",
+    b"PK\x03\x04": "a ZIP archive",
+    b"PK\x05\x06": "an empty ZIP archive",
+    b"\xfd7zXZ\0": "an xz file",
+    b"\x28\xb5\x2f\xfd": "a Zstandard file",
+    b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive",
+    b"LZIP": "an lzip file",
+    b"\x04\x22\x4d\x18": "an LZ4 file",
+    b"\x1f\x8b": "gzip within another compression",
+    b"BZh": "bzip2 within another compression",
+}
 
 
 class Source(Protocol):
@@ -90,7 +102,7 @@ def open_source(path: Path, max_bytes: int, memory: Source | None = None) -> Ite
     `memory` has the file's bytes, if they are in memory: a plain file is not opened then. No more
     than `max_bytes` are unpacked from a compressed file.
     """
-    if memory is not None and read_bytes(memory, 0, len(_FITS)) == _FITS:
+    if memory is not None and blank_controls(read_bytes(memory, 0, len(_FITS))) == _FITS:
         yield memory
         return
     # Without O_NONBLOCK a named pipe under a FITS name would hang the caller.
@@ -100,7 +112,7 @@ def open_source(path: Path, max_bytes: int, memory: Source | None = None) -> Ite
         _check_kind(status)
         plain = FileSource(descriptor, status.st_size)
         magic = read_bytes(plain, 0, len(_FITS))
-        if magic.startswith((_GZIP, _BZIP2)):
+        if magic.startswith(MAGICS):
             yield MemorySource(_unpack(descriptor, magic, max_bytes))
         else:
             _check_magic(magic)
@@ -119,28 +131,28 @@ def _check_kind(status: os.stat_result) -> None:
 
 
 def _check_magic(magic: bytes) -> None:
-    if magic != _FITS:
-        shown = ascii(magic.decode("latin-1"))
-        raise FrameError(f"expected a FITS file (plain, gzip or bzip2), got one starting {shown}")
+    if not blank_controls(magic).startswith(_FITS):
+        other = next((name for start, name in _OTHERS.items() if magic.startswith(start)), None)
+        shown = other or f"one starting {magic[: len(_FITS)].decode('latin-1')!a}"
+        raise FrameError(f"expected a FITS file (plain, gzip or bzip2), got {shown}")
 
 
 def _unpack(descriptor: int, magic: bytes, max_bytes: int) -> bytearray:
+    data, unpacker = bytearray(), Unpacker(magic)
     with os.fdopen(descriptor, "rb", closefd=False) as packed:
-        is_gzip = magic.startswith(_GZIP)
-        with gzip.GzipFile(fileobj=packed) if is_gzip else bz2.BZ2File(packed) as stream:
-            data = _read_bounded(stream, max_bytes)
+        while block := packed.read(_CHUNK):
+            try:
+                for piece in unpacker.feed(block):
+                    data += piece
+                    if len(data) > max_bytes:
+                        raise FrameError(f"expected at most {max_bytes} bytes unpacked, got more")
+            except ValueError as error:
+                raise FrameError(str(error)) from error
+    if not unpacker.whole:
+        raise FrameError(f"expected the end of a {unpacker.kind}, got that of the file")
     if not data:
         raise FrameError("expected a FITS file, got a compressed empty file")
     _check_magic(bytes(data[: len(_FITS)]))
-    return data
-
-
-def _read_bounded(stream: gzip.GzipFile | bz2.BZ2File, max_bytes: int) -> bytearray:
-    data = bytearray()
-    while chunk := stream.read(_CHUNK):
-        data += chunk
-        if len(data) > max_bytes:
-            raise FrameError(f"expected at most {max_bytes} bytes unpacked, got more")
     return data
 
 

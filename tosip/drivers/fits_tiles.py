@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
+from collections.abc import Iterator
 from math import prod
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
 
-from tosip.drivers.fits_layout import Unit, integer, read_axes
+from tosip.drivers.fits_cards import CARD, Cards, parse_number
+from tosip.drivers.fits_header import padded
+from tosip.drivers.fits_layout import Unit
+from tosip.drivers.fits_scaling import SCALING_KEYWORDS
 from tosip.errors import FrameError
 
 _Descriptors = np.ndarray[Any, np.dtype[Any]]
@@ -25,11 +30,52 @@ _MAX_TILES = 1 << 17
 _MAX_COLUMNS = 999
 _MAX_DEFLATE_RATIO = 1032  # of deflate: https://zlib.net/zlib_tech.html
 _SMALL = 1 << 24
-# Not HCOMPRESS_1: on damaged data its C code in astropy 8.0 writes outside its buffer, and the
-# process aborts.
-_METHODS = ("RICE_1", "RICE_ONE", "GZIP_1", "GZIP_2", "PLIO_1", "NOCOMPRESS")
+# On damaged data its C code in astropy 8.0 writes outside its buffer, and the process aborts.
+UNSAFE_METHOD = "HCOMPRESS_1"
+_METHODS = ("RICE_1", "RICE_ONE", "GZIP_1", "GZIP_2", "PLIO_1", "NOCOMPRESS", UNSAFE_METHOD)
 _COLUMNS = ("COMPRESSED_DATA", "GZIP_COMPRESSED_DATA", "UNCOMPRESSED_DATA")
+_FIRST = ("BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "PCOUNT", "GCOUNT", "TFIELDS")
+_STORAGE = re.compile(
+    r"BITPIX|NAXIS\d*|PCOUNT|GCOUNT|TFIELDS|THEAP|ZBITPIX|ZNAXIS\d*|ZTILE\d+|ZBLANK"
+)
 _RICE_PARAMETERS = {"BYTEPIX": (1, 2, 4), "BLOCKSIZE": (16, 32)}
+
+
+def canonical(unit: Unit) -> bytes:
+    """Return the unit's header with what describes its storage as the standard writes it.
+
+    Astropy is stricter than `Cards` about the cards that it needs, and would scale the pixels.
+    """
+    cards = unit.cards
+    numbers = {word: cards.integer(word, -_ANY, _ANY) for word in cards.keywords() if _is_own(word)}
+    numbers = {"PCOUNT": 0, "GCOUNT": 1} | numbers
+    first = [_card(word, numbers.pop(word)) for word in _FIRST]
+    lines = [
+        b"XTENSION= 'BINTABLE'".ljust(CARD),
+        *first,
+        *(_card(word, value) for word, value in numbers.items()),
+        *_other_cards(unit.raw_header),
+        b"END".ljust(CARD),
+    ]
+    header = b"".join(lines)
+    return header.ljust(padded(len(header)))
+
+
+def _is_own(keyword: str) -> bool:
+    return _STORAGE.fullmatch(keyword) is not None
+
+
+def _other_cards(raw: bytes) -> Iterator[bytes]:
+    for at in range(0, len(raw), CARD):
+        word = raw[at : at + 8].rstrip().decode("ascii")
+        if word == "END":
+            return
+        if word not in ("XTENSION", *SCALING_KEYWORDS) and not _is_own(word):
+            yield raw[at : at + CARD]
+
+
+def _card(keyword: str, value: int) -> bytes:
+    return f"{keyword:8}= {value:>20}".ljust(CARD).encode("ascii")
 
 
 def check_tiles(unit: Unit, stored: bytes, data: bytes, max_bytes: int) -> None:
@@ -37,15 +83,15 @@ def check_tiles(unit: Unit, stored: bytes, data: bytes, max_bytes: int) -> None:
 
     `stored` is a FITS file with the unit as its first extension, `data` the unit's data alone.
     """
-    method = unit.header.get("ZCMPTYPE")
+    cards = unit.cards
+    method = cards.text("ZCMPTYPE")
     if method not in _METHODS:
         raise FrameError(f"expected ZCMPTYPE of {', '.join(_METHODS)}, got {method!r}")
-    integer(unit.header, "TFIELDS", 1, _MAX_COLUMNS)
-    _check_parameters(unit.header)
+    cards.integer("TFIELDS", 1, _MAX_COLUMNS)
+    _check_parameters(cards)
     limit = max(_check_count(unit, max_bytes), _SMALL)
-    width = integer(unit.header, "NAXIS1", 1, _ANY)
-    rows = integer(unit.header, "NAXIS2", 0, _ANY)
-    heap = integer(unit.header, "THEAP", 0, _ANY) if "THEAP" in unit.header else width * rows
+    width, rows = cards.integer("NAXIS1", 1, _ANY), cards.integer("NAXIS2", 0, _ANY)
+    heap = cards.integer("THEAP", 0, _ANY, default=width * rows)
     table = np.frombuffer(data, np.uint8, width * rows).reshape(rows, width)
     with fits.open(io.BytesIO(stored), memmap=False, disable_image_compression=True) as units:
         columns = units[1].columns
@@ -58,30 +104,29 @@ def check_tiles(unit: Unit, stored: bytes, data: bytes, max_bytes: int) -> None:
             _check_column(descriptors, item, data[heap:], limit if packed else None)
 
 
-def _check_parameters(header: fits.Header) -> None:
+def _check_parameters(cards: Cards) -> None:
     for n in range(1, 100):
-        name = header.get(f"ZNAME{n}")
-        if name is None:
+        if f"ZNAME{n}" not in cards:
             return
-        value = header.get(f"ZVAL{n}")
-        known = _RICE_PARAMETERS.get(name, (value,))
-        if isinstance(value, bool) or value not in known:
-            raise FrameError(f"expected {name} of {known}, got {value!r}")
+        name, value = cards.text(f"ZNAME{n}"), cards.text(f"ZVAL{n}")
+        known = _RICE_PARAMETERS.get(name)
+        if parse_number(value) is None or (known and parse_number(value) not in known):
+            raise FrameError(f"expected {name} of {known or 'a number'}, got {value!r}")
 
 
 def _check_count(unit: Unit, max_bytes: int) -> int:
     """Check size and number of the tiles; return how many bytes one holds, unpacked."""
-    axes = read_axes(unit.header, "Z")
+    axes = unit.axes
     tile = [
         # By default each row is a tile.
-        integer(unit.header, f"ZTILE{n}", 1, _ANY) if f"ZTILE{n}" in unit.header else whole
+        unit.cards.integer(f"ZTILE{n}", 1, _ANY, default=whole)
         for n, whole in enumerate([axes[0], *[1] * (len(axes) - 1)], 1)
     ]
     size = prod(tile) * max(4, abs(unit.bitpix) // 8)
     if size > 2 * max_bytes:
         raise FrameError(f"expected tiles of at most {2 * max_bytes} bytes, got {size}")
     count = prod(-(-whole // length) for whole, length in zip(axes, tile, strict=True))
-    rows = integer(unit.header, "NAXIS2", 0, _ANY)
+    rows = unit.cards.integer("NAXIS2", 0, _ANY)
     if count != rows or count > _MAX_TILES:
         raise FrameError(f"expected {count} tiles, at most {_MAX_TILES}, got {rows}")
     return size

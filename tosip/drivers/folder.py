@@ -17,20 +17,21 @@ from pydantic import Field
 
 from tosip.configuration import FilePath
 from tosip.drivers.driver import FitsDriver
+from tosip.drivers.fits_config import FitsConfig
 from tosip.drivers.folder_watch import FolderWatch, Stamp, Watched
 from tosip.drivers.kinds import DriverConfig, DriverContext, DriverKind
 from tosip.drivers.panel import DRIVER_ITEMS
 from tosip.drivers.remembered import ReadFiles
 from tosip.errors import ConfigurationError
+from tosip.tasks import BackgroundTask, in_thread
 
 DONE = "done"
 PATTERNS = tuple(f"*.{name}{packed}" for name in ("fits", "fit", "fts") for packed in ("", ".*"))
-RETRY = 10.0  # s until a folder that cannot be watched is tried again
 
 log = logging.getLogger(__name__)
 
 
-class FolderConfig(DriverConfig):
+class FolderConfig(DriverConfig, FitsConfig):
     """A folder of FITS files.
 
     `patterns` are the names to take, without regard to case. `poll` is the time between two scans
@@ -57,36 +58,32 @@ class FolderFeeder:
         self._read = read
         self._waiting: dict[bytes, Stamp] = {}  # submitted, not yet remembered
         self._finished: asyncio.Queue[tuple[bytes, Stamp]] = asyncio.Queue()
-        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def fault(self) -> str:
+        """Why the folder is not watched, or what was read not remembered; empty if all is well."""
+        return self._watch_task.fault or self._finish_task.fault
 
     def start(self, driver: FitsDriver) -> None:
         """Submit the files that are there, then those that appear."""
         self._driver = driver
-        work = {"watch": self._watch(), "finish": self._finish()}
-        self._tasks = [
-            asyncio.create_task(coroutine, name=f"{name} {driver.name}")
-            for name, coroutine in work.items()
-        ]
+        changed = driver.on_change
+        self._watch_task = BackgroundTask(f"folder {driver.name}", self._watch, changed)
+        self._finish_task = BackgroundTask(f"files of {driver.name}", self._finish, changed)
+        for task in (self._watch_task, self._finish_task):
+            task.start()
 
     async def stop(self) -> None:
         """Stop watching, and remember the files that were read."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        for task in (self._watch_task, self._finish_task):
+            await task.stop()
         await self._finish_some([])
         self._read.close()
 
     async def _watch(self) -> None:
-        watched = self._watched
-        while True:
-            try:
-                self._read.keep_only((await asyncio.to_thread(watched.scan)).keys())
-                await FolderWatch(watched, self._submit).run()
-            except OSError as error:
-                reason = error.strerror or error
-                self._driver.report(f"{watched.folder}: expected a folder to watch ({reason})")
-            await asyncio.sleep(RETRY)
+        """Watch until cancelled; OSError if the folder cannot be watched, or is removed."""
+        self._read.keep_only((await in_thread(self._watched.scan)).keys())
+        await FolderWatch(self._watched, self._submit).run()
 
     def _submit(self, name: bytes, stamp: Stamp) -> None:
         if (name, stamp) in self._read or self._waiting.get(name) == stamp:
@@ -107,7 +104,7 @@ class FolderFeeder:
         while not self._finished.empty():
             files.append(self._finished.get_nowait())
         if files:
-            await asyncio.to_thread(self._remember, files)
+            await in_thread(self._remember, files)
         for name, stamp in files:
             if self._waiting.get(name) == stamp:
                 del self._waiting[name]
@@ -131,7 +128,7 @@ def make(name: str, config: FolderConfig, context: DriverContext) -> FitsDriver:
     if not config.folder.is_dir():
         raise ConfigurationError(f"drivers.{name}.folder: expected a folder, got {config.folder}")
     feeder = FolderFeeder(config, ReadFiles(context.folder / "read.sqlite"))
-    return FitsDriver(name, context.pool, context.ports, feeder)
+    return FitsDriver(name, context.pool, context.ports, config.options, feeder)
 
 
 KIND = DriverKind(FolderConfig, make, DRIVER_ITEMS, "fits_driver", "FITS driver", "FITS files")

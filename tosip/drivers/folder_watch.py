@@ -23,6 +23,8 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.polling import PollingObserver
 
+from tosip.tasks import in_thread
+
 
 @dataclass(frozen=True)
 class Stamp:
@@ -107,15 +109,15 @@ class FolderWatch:
 
         Raises OSError if the folder cannot be watched, and when it is removed or replaced.
         """
-        identity = await asyncio.to_thread(self._identity)
+        identity = await in_thread(self._identity)
         observer = self._observer(asyncio.get_running_loop())
-        await asyncio.to_thread(observer.start)
+        await in_thread(observer.start)
         try:
-            for name, stamp in (await asyncio.to_thread(self._watched.scan)).items():
+            for name, stamp in (await in_thread(self._watched.scan)).items():
                 self._seen(name, stamp, whole=self._is_old(stamp))
             while True:
                 await asyncio.sleep(self._watched.settle / 4)
-                if await asyncio.to_thread(self._identity) != identity:
+                if await in_thread(self._identity) != identity:
                     raise FileNotFoundError("the folder was replaced")
                 await self._settle()
         finally:
@@ -151,7 +153,7 @@ class FolderWatch:
         if not quiet:
             return
         paths = [self._watched.path(name) for name in quiet]
-        stamps = await asyncio.to_thread(lambda: [stamp_of(path) for path in paths])
+        stamps = await in_thread(lambda: [stamp_of(path) for path in paths])
         found = [
             (stamp.mtime_ns, name, stamp)
             for name, stamp in zip(quiet, stamps, strict=True)

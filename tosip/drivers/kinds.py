@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from tosip.configuration import Section
 from tosip.errors import ConfigurationError
+from tosip.events import Event
 from tosip.housekeeping import Item
 from tosip.pipeline.pool import Pool
 from tosip.pipeline.ports import Port, Ports
@@ -37,15 +38,15 @@ class Driver(Protocol):
     """A source of NDArrays with a port of the same name.
 
     `start` is called when the IOC serves, on the event loop; `stop` ends the driver and never
-    raises. The driver calls each function in `on_change`, on the event loop, when a value that its
-    items show has changed. `pool` and `preallocate` are for areaDetector's pool records.
+    raises. The driver calls `on_change`, on the event loop, when a value that its items show has
+    changed. `pool` and `preallocate` are for areaDetector's pool records.
     """
 
     name: str
     pool: Pool
     port: Port
     preallocate: int
-    on_change: list[Callable[[], None]]
+    on_change: Event[[]]
 
     def start(self) -> None:
         """Begin to produce arrays."""

@@ -2,7 +2,8 @@
 
 from tosip.description import Severity
 from tosip.drivers.driver import FitsDriver
-from tosip.housekeeping import Item, choice, integer, text
+from tosip.drivers.fits_time import RECEPTION
+from tosip.housekeeping import WRITE_MESSAGE, Item, choice, integer, text
 from tosip.pipeline.panel import LONGEST_MESSAGE
 from tosip.pipeline.port_panel import (
     ARRAY_RATE,
@@ -31,9 +32,17 @@ def _set_wait(driver: FitsDriver, value: str) -> None:
 
 
 def _status(driver: FitsDriver) -> str:
+    if driver.fault:
+        return "not reading"
     if driver.unique_id == 0:
         return "no file yet"
     return "unreadable file" if driver.message else "ok"
+
+
+def _time_source(driver: FitsDriver) -> str:
+    if driver.time_source in ("", RECEPTION):
+        return driver.time_source or "no frame yet"
+    return "header"
 
 
 DRIVER_ITEMS: tuple[Item[FitsDriver], ...] = (
@@ -80,8 +89,14 @@ DRIVER_ITEMS: tuple[Item[FitsDriver], ...] = (
     ARRAY_RATE,
     Item(
         "FailedArrays",
-        integer("Files that were no frame"),
+        integer("Frames that could not be read"),
         lambda d: d.failed_files,
+        group="Arrays",
+    ),
+    Item(
+        "OtherFiles",
+        integer("Files that are no FITS, archived only"),
+        lambda d: d.other_files,
         group="Arrays",
     ),
     Item(
@@ -107,20 +122,41 @@ DRIVER_ITEMS: tuple[Item[FitsDriver], ...] = (
     ),
     *last_array_items(lambda driver: driver.port.last, "Last file"),
     Item(
+        "TimeSource",
+        choice(
+            "Where the time stamp is from",
+            "no frame yet",
+            "header",
+            RECEPTION,
+            reception=Severity.MINOR,
+        ),
+        _time_source,
+        group="Last file",
+    ),
+    Item(
+        "TimeMessage",
+        text("Keywords of the time, or why none", LONGEST_MESSAGE),
+        lambda d: (d.time_fault or d.time_source)[:LONGEST_MESSAGE],
+        group="Last file",
+    ),
+    Item(
         "Status",
         choice(
             "Outcome of the last file",
             "no file yet",
             "ok",
             "unreadable file",
+            "not reading",
             unreadable_file=Severity.MAJOR,
+            not_reading=Severity.MAJOR,
         ),
         _status,
     ),
+    WRITE_MESSAGE,
     Item(
         "Message",
         text("What is wrong with the last file", LONGEST_MESSAGE),
-        lambda d: d.message[:LONGEST_MESSAGE],
+        lambda d: (d.fault or d.message)[:LONGEST_MESSAGE],
     ),
     *ATTRIBUTE_ITEMS,
     *POOL_ITEMS,

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import Field
 
 from tosip.configuration import FilePath
-from tosip.drivers.driver import load_fits
+from tosip.drivers.driver import Loaded, load_images
+from tosip.drivers.fits_config import FitsConfig
+from tosip.drivers.fits_options import FitsOptions
 from tosip.drivers.folder import PATTERNS
 from tosip.drivers.folder_watch import Watched
 from tosip.drivers.kinds import DriverConfig, DriverContext, DriverKind
@@ -19,9 +22,10 @@ from tosip.drivers.series_panel import SERIES_ITEMS
 from tosip.errors import ConfigurationError
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.pool import Pool
+from tosip.tasks import in_thread
 
 
-class ReplayConfig(DriverConfig):
+class ReplayConfig(DriverConfig, FitsConfig):
     """FITS files, or folders of them (sorted by name), one every `period` seconds."""
 
     images: tuple[FilePath, ...] = Field(min_length=1)
@@ -31,28 +35,35 @@ class ReplayConfig(DriverConfig):
 
 
 class StoredExposures:
-    """The frames of a list of files; see `Exposures`. The time stamps are those of the files."""
+    """The images of a list of files; see `Exposures`. The time stamps are those of the files."""
 
-    def __init__(self, files: list[Path], pool: Pool, *, loop: bool) -> None:
+    def __init__(self, files: list[Path], pool: Pool, options: FitsOptions, *, loop: bool) -> None:
         self.shape = (0, 0)
         self._files: Iterator[Path] = itertools.cycle(files) if loop else iter(files)
         self._pool = pool
+        self._options = options
+        self._images: Iterator[Loaded] = iter(())
 
     async def take(self, unique_id: int, timestamp: float) -> NDArray:
-        """Read the next file, in a thread."""
-        path = next(self._files, None)
-        if path is None:
-            raise NoMoreFrames
-        loop = asyncio.get_running_loop()
-        array = await asyncio.to_thread(load_fits, path, self._pool, loop, unique_id, timestamp)
-        columns, rows, _ = array.sizes
+        """Read the next image, in a thread."""
+        loaded = await in_thread(next, self._images, None)
+        while loaded is None:
+            path = next(self._files, None)
+            if path is None:
+                raise NoMoreFrames
+            loop = asyncio.get_running_loop()
+            self._images = load_images(path, self._pool, loop, timestamp, options=self._options)
+            loaded = await in_thread(next, self._images, None)
+        columns, rows, _ = loaded.array.sizes
         self.shape = (rows, columns)
-        return array
+        return replace(loaded.array, unique_id=unique_id)
 
 
 def make(name: str, config: ReplayConfig, context: DriverContext) -> SeriesDriver:
     """Make the driver; ConfigurationError names images that are not there."""
-    exposures = StoredExposures(_files(name, config), context.pool, loop=config.loop)
+    exposures = StoredExposures(
+        _files(name, config), context.pool, config.options, loop=config.loop
+    )
     driver = SeriesDriver(name, context.pool, context.ports, exposures, autostart=config.acquire)
     driver.image_mode = CONTINUOUS
     driver.acquire_time = 0.0

@@ -12,11 +12,11 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
 from tosip.errors import TosipError
+from tosip.events import Event
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.origin import Origin
 from tosip.pipeline.pool import Pool
@@ -24,6 +24,8 @@ from tosip.pipeline.ports import Port, Ports
 
 SINGLE, MULTIPLE, CONTINUOUS = IMAGE_MODES = ("Single", "Multiple", "Continuous")
 IDLE, ACQUIRING, WAITING, ERROR, ABORTED = "Idle", "Acquire", "Waiting", "Error", "Aborted"
+
+FAILURE_PAUSE = 0.1  # s after an exposure that failed, so that a period of 0 does not spin
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +67,7 @@ class SeriesDriver:
         self.preallocate = 0  # buffers that PreAllocBuffers makes
         self.port: Port = ports.add(name)
         self.origin = Origin()
-        self.on_change: list[Callable[[], None]] = []
+        self.on_change: Event[[]] = Event(f"{name}.on_change")
         self.wait_for_plugins = False
         self.acquire_time = 0.1
         self.acquire_period = 1.0
@@ -93,7 +95,7 @@ class SeriesDriver:
 
     def start(self) -> None:
         """Begin the first series, with `autostart`; otherwise wait for `acquire`."""
-        self.origin.on_idle.append(self._changed)
+        self.origin.on_idle.connect(self.on_change)
         if self._autostart:
             self._begin()
 
@@ -117,7 +119,7 @@ class SeriesDriver:
         self.state = ACQUIRING
         self._series = asyncio.create_task(self._take_series(), name=f"series {self.name}")
         self._series.add_done_callback(self._ended)
-        self._changed()
+        self.on_change()
 
     async def _abort(self) -> None:
         series = self._series
@@ -134,14 +136,14 @@ class SeriesDriver:
             log.error("%s: the series ended", self.name, exc_info=error)
         else:
             self.state = IDLE
-        self._changed()
+        self.on_change()
 
     async def _take_series(self) -> None:
         with contextlib.suppress(NoMoreFrames):
             while not self._complete():
                 begun = asyncio.get_running_loop().time()
                 await self._take_one()
-                self._changed()
+                self.on_change()
                 if not self._complete():
                     await self._wait(begun + self.acquire_period)
 
@@ -159,26 +161,29 @@ class SeriesDriver:
         self.unique_id += 1
         try:
             array = await self.exposures.take(self.unique_id, timestamp)
+        except NoMoreFrames:
+            raise
         except TosipError as error:
-            self.failed_frames += 1
-            self.message = str(error)
+            await self._fail(str(error))
             log.warning("%s: %s", self.name, error)
+        except Exception as error:  # one exposure must not end the camera
+            await self._fail(f"a fault of TOSIP: {error!r}")
+            log.exception("%s: exposure %d", self.name, self.unique_id)
         else:
             self.message = ""
             self.array_counter += 1
             self.port.publish(replace(array, origin=self.origin))
         self.num_images_counter += 1
 
+    async def _fail(self, message: str) -> None:
+        self.failed_frames += 1
+        self.message = message
+        self.on_change()
+        await asyncio.sleep(FAILURE_PAUSE)
+
     async def _wait(self, due: float) -> None:
         delay = due - asyncio.get_running_loop().time()
         if delay > 0:
             self.state = WAITING
-            self._changed()
+            self.on_change()
         await asyncio.sleep(max(0.0, delay))
-
-    def _changed(self) -> None:
-        for listener in tuple(self.on_change):
-            try:
-                listener()
-            except Exception:  # of a record, say: the series goes on
-                log.exception("%s: %r", self.name, listener)

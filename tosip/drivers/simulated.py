@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +14,7 @@ from tosip.drivers.series_panel import SERIES_ITEMS
 from tosip.drivers.sky_night import Camera, Night
 from tosip.pipeline.ndarray import AttributeValue, NDArray
 from tosip.pipeline.pool import Pool
+from tosip.tasks import in_thread
 
 _DATA_TYPES = Literal[
     "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"
@@ -72,7 +72,7 @@ class PatternExposures:
             int(np.prod(self._shape)) * self._dtype.itemsize
         )
         pixels = lease.view(self._shape, self._dtype)
-        await asyncio.to_thread(self._pattern, pixels, unique_id)
+        await in_thread(self._pattern, pixels, unique_id)
         return NDArray(
             unique_id,
             timestamp,
@@ -98,7 +98,7 @@ class SkyExposures:
 
     async def take(self, unique_id: int, timestamp: float) -> NDArray:
         """Draw exposure `unique_id` of the night, in a thread."""
-        frame: Pixels = await asyncio.to_thread(self._camera.frame, unique_id)
+        frame: Pixels = await in_thread(self._camera.frame, unique_id)
         lease = await self._pool.allocate_when_free(frame.nbytes)
         np.copyto(lease.view(frame.shape, frame.dtype), frame)
         attributes: dict[str, Any] = self._camera.keywords(unique_id)

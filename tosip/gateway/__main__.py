@@ -1,19 +1,20 @@
 """A gateway that runs alone, without IOC or EPICS: `python -m tosip.gateway --help`.
 
-Prints `gateway ready: ...` when it serves and runs until SIGTERM or SIGINT. Without a pipeline each
-file counts as released when it is announced.
+Prints `gateway ready: ...` when it serves and runs until SIGTERM, SIGINT or SIGHUP. Without a
+pipeline each file counts as released when it is announced.
 """
 
 import argparse
 import asyncio
 import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tosip import stopping, streams
 from tosip.arguments import Parser
+from tosip.configuration import placed
 from tosip.errors import ConfigurationError, TosipError
 from tosip.gateway.config import load_config
 from tosip.gateway.gateway import Gateway
@@ -22,17 +23,29 @@ from tosip.logs import FORMAT, log_file
 
 logger = logging.getLogger("tosip.gateway")
 
+# Where a user finds in the file what a part of the gateway complains about.
+PLACES = {
+    "Tls.": "listen.tls.",
+    "Spool.folder": "spool.folder",
+    "Spool.journal": "spool.folder",
+    "ArchiveSettings.": "archive.",
+    "listen: ": "listen.hosts or listen.port: ",
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the gateway and return the exit status: 0 after a clean stop, 2 for a user's mistake."""
+    streams.prepare()
     options = _parser().parse_args(arguments)
     # Nobody else's business: what cameras send, and the log.
     os.umask(0o027)
     try:
         _start_log(options.log, verbose=options.verbose)
-        return asyncio.run(_run(load_config(options.config).settings()))
+        config = load_config(options.config)
+        with placed(PLACES, options.config):
+            return asyncio.run(_run(config.settings()))
     except TosipError as error:
-        sys.stderr.write(f"gateway: {error}\n")
+        streams.complain(f"gateway: {error}")
         return 2
     except Exception:
         logger.exception("a fault of the gateway")
@@ -70,13 +83,11 @@ def _start_log(file: Path | None, *, verbose: bool) -> None:
 
 async def _run(settings: GatewaySettings) -> int:
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stopping.on_stop(lambda _: stop.set())
     gateway = Gateway(settings)
     await gateway.start()
     try:
-        sys.stdout.write(f"gateway ready: {_places(settings, gateway.port)}\n")
-        sys.stdout.flush()
+        streams.say(f"gateway ready: {_places(settings, gateway.port)}")
         await stop.wait()
     finally:
         await gateway.stop()

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from tosip.events import call
 from tosip.gateway.lives import tell
 from tosip.gateway.receiving.memory import Received
 from tosip.gateway.spool.spool import Spool
@@ -52,10 +53,8 @@ class Announcer:
         if self._on_stored is None:
             self.release(file.id)
             return
-        try:
-            self._on_stored(file, self._received.get(file.id))
-        except Exception:
-            logger.exception("the pipeline failed on %s (%s)", file.id, file.name)
+        owner = f"the pipeline, on {file.id} ({file.name})"
+        call(owner, self._on_stored, file, self._received.get(file.id))
 
     def release(self, file_id: str) -> None:
         """The pipeline is done with a file; call it on the loop, as often as you like."""
@@ -77,8 +76,13 @@ class Announcer:
 
     async def record_again(self) -> None:
         """Record the releases that could not be recorded; OSError if they still cannot."""
-        while self._unrecorded:
-            await self._record(self._unrecorded.pop())
+        again, self._unrecorded = self._unrecorded, []
+        while again:
+            try:
+                await self._record(again.pop())
+            except BaseException:
+                self._unrecorded += again
+                raise
 
     def forget(self, file_id: str) -> None:
         """Let go of the memory of a file; what the pipeline still reads stays until it is done."""
@@ -97,7 +101,7 @@ class Announcer:
     async def _try_to_record(self, announced: _Announced) -> None:
         try:
             await self._record(announced)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is tried again)
             file_id = announced.file.id
             logger.error("spool: the release of %s is not recorded yet: %s", file_id, error)
 
@@ -105,7 +109,7 @@ class Announcer:
         file = announced.file
         try:
             await self._threads.disk(self._spool.release, file.id)
-        except OSError:
+        except Exception:
             self._unrecorded.append(announced)
             raise
         tell("released", **file.facts, seconds=time.monotonic() - announced.when)

@@ -3,8 +3,8 @@
 For demonstrations and tests, where no archive is at hand. `python -m tosip.gateway.archive --root
 DIR` runs it as a process of its own: it reads one line `{"user": ..., "password": ...}` from
 standard input, so that neither is in a process list, prints `ready PORT`, and serves on 127.0.0.1.
-It ends on SIGTERM, and when its parent is gone: then its standard input ends (so keep that open as
-long as the archive should live), and Linux sends SIGTERM besides.
+It ends on SIGTERM, SIGINT or SIGHUP, and when its parent is gone: then its standard input ends (so
+keep that open as long as the archive should live), and Linux sends SIGTERM besides.
 
 `--keep N` removes all but the newest N files, so that a demonstration cannot fill the disk.
 """
@@ -26,6 +26,8 @@ from typing import Any
 
 import aioftp
 from aioftp.common import Connection
+
+from tosip import stopping
 
 logger = logging.getLogger(__name__)
 
@@ -103,11 +105,10 @@ def prune(root: Path, keep: int, fresh: Collection[object]) -> None:
 
 
 async def serve(root: Path, port: int, keep: int) -> int:
-    """Serve until SIGTERM, SIGINT or the end of standard input."""
+    """Serve until a stopping signal or the end of standard input."""
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, done.set)
+    stopping.on_stop(lambda _: done.set())
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     try:

@@ -32,9 +32,18 @@ class GatewayConfig(Section):
     camera: CameraConfig = CameraConfig()
 
     def with_these(
-        self, *, users: Users, spool: Path, keeping: Keeping, archive: ArchiveSettings
+        self,
+        *,
+        users: Users,
+        spool: Path,
+        keeping: Keeping,
+        archive: ArchiveSettings,
+        place: str = "listen",
     ) -> GatewaySettings:
-        """Complete it to what a `Gateway` needs; ConfigurationError if a file is not there."""
+        """Complete it to what a `Gateway` needs; ConfigurationError if a file is not there.
+
+        `place` is the key that the user has for `listen`.
+        """
         listen = self.listen
         return GatewaySettings(
             users=users,
@@ -44,7 +53,7 @@ class GatewayConfig(Section):
             port=listen.port,
             passive_ports=listen.passive_ports,
             passive_address=str(listen.passive_address) if listen.passive_address else None,
-            tls=listen.tls.settings() if listen.tls else None,
+            tls=listen.tls.settings(f"{place}.tls") if listen.tls else None,
             memory=int(self.limits.memory_mib * MIB),
             limits=self.limits.limits(),
             policy=self.policy.policy(),

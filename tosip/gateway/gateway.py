@@ -24,11 +24,11 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
-from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
 from tosip.errors import ConfigurationError
+from tosip.events import call
 from tosip.gateway.announcer import Announcer, OnStored
 from tosip.gateway.cameras import Cameras
 from tosip.gateway.counters import GatewayCounters, Last
@@ -43,6 +43,7 @@ from tosip.gateway.spool.requests import Request
 from tosip.gateway.spool.spool import Spool
 from tosip.gateway.spool.stored import Entry, State, StoredFile
 from tosip.gateway.threads import Threads
+from tosip.tasks import BackgroundTask, in_thread
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class Gateway:
         self._server: GatewayServer | None = None
         self._forwarder: Forwarder | None = None
         self._announcer: Announcer | None = None
-        self._rounds: asyncio.Task[None] | None = None
+        self._rounds: BackgroundTask | None = None
 
     @property
     def port(self) -> int:
@@ -102,7 +103,9 @@ class Gateway:
             await self.stop()
             raise
         rounds = Rounds(spool, self._threads, self.settings)
-        self._rounds = asyncio.create_task(self._go_rounds(rounds, announcer))
+        work = partial(self._go_rounds, rounds, announcer)
+        self._rounds = BackgroundTask("gateway rounds", work, self._tell)
+        self._rounds.start()
         async for file in _unhurried(unreleased):
             announcer.announce(file)
 
@@ -147,9 +150,7 @@ class Gateway:
         """
         rounds, self._rounds = self._rounds, None
         if rounds is not None:
-            rounds.cancel()
-            with suppress(asyncio.CancelledError):
-                await rounds
+            await rounds.stop()
         server, self._server = self._server, None
         if server is not None:
             await server.stop()
@@ -162,7 +163,7 @@ class Gateway:
         await self._threads.close()
         spool, self._spool = self._spool, None
         if spool is not None:
-            await asyncio.to_thread(spool.close)
+            await in_thread(spool.close)
 
     # What the pipeline and people say
 
@@ -252,10 +253,7 @@ class Gateway:
 
     def _tell(self) -> None:
         if self.on_change is not None:
-            try:
-                self.on_change(self.counters)
-            except Exception:
-                logger.exception("a callback of the gateway failed")
+            call("gateway.on_change", self.on_change, self.counters)
 
     # Once a second
 
@@ -281,6 +279,9 @@ class Gateway:
         except OSError as error:
             logger.error("%s: %s", what, error)
             self._changed(last_error=f"{what}: {error}")
+        except Exception as error:
+            logger.exception("%s: a fault of TOSIP", what)
+            self._changed(last_error=f"{what}: {error!r}")
 
     async def _make_room(self, rounds: Rounds, announcer: Announcer) -> None:
         if files := await rounds.spare():

@@ -9,7 +9,7 @@ from tosip.description import Alarm, Field, Kind, Severity
 from tosip.gateway.counters import Last
 from tosip.gateway.gateway import Gateway
 from tosip.gateway.spool.stored import StoredFile
-from tosip.housekeeping import Item, button, choice, integer, text
+from tosip.housekeeping import WRITE_MESSAGE, Item, button, choice, integer, text
 from tosip.names import pascal_case
 
 MIB, GIB = 1024.0**2, 1024.0**3
@@ -28,7 +28,7 @@ def gateway_items(cameras: Iterable[str], max_age: float = 0.0) -> tuple[Item[Ga
     """
     alarm = Alarm(hihi=max_age) if max_age > 0 else None
     each = (item for camera in cameras for item in _camera_items(camera, alarm))
-    return (*_UPLOADS, *_ARCHIVE, *_DEAD_LETTERS, *_DISK, *each)
+    return (*_UPLOADS, *_ARCHIVE, *_DEAD_LETTERS, *_DISK, WRITE_MESSAGE, *each)
 
 
 def _count(

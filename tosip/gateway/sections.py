@@ -11,7 +11,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from tosip.configuration import FilePath, Section, expect_file, expect_secret, read_password
+from tosip.configuration import (
+    FilePath,
+    Section,
+    expect_file,
+    expect_secret,
+    placed,
+    read_password,
+)
 from tosip.gateway.settings import (
     ArchiveSettings,
     CameraSettings,
@@ -40,13 +47,16 @@ class TlsConfig(Section):
     required: bool = False
     implicit_port: Port | None = None
 
-    def settings(self) -> TlsSettings:
-        """Return them as the gateway knows them; ConfigurationError if a file is not there."""
+    def settings(self, place: str) -> TlsSettings:
+        """Return them as the gateway knows them; ConfigurationError if a file is not there.
+
+        `place` is the key that the user has for this table.
+        """
         if self.key is None:  # then it is in the same file
-            expect_secret("tls.certificate", self.certificate)
+            expect_secret(f"{place}.certificate", self.certificate)
         else:
-            expect_file("tls.certificate", self.certificate)
-            expect_secret("tls.key", self.key)
+            expect_file(f"{place}.certificate", self.certificate)
+            expect_secret(f"{place}.key", self.key)
         return TlsSettings(**self.model_dump())
 
 
@@ -80,7 +90,8 @@ class UsersConfig(Section):
 def load_users(key: str, file: Path) -> Users:
     """Read the file of users that `key` names; ConfigurationError tells what is wrong with it."""
     expect_secret(key, file)
-    return Users.load(file)
+    with placed({"Users.load: ": f"{key}: ", "": f"{key}: "}):
+        return Users.load(file)
 
 
 class LimitsConfig(Section):

@@ -6,10 +6,11 @@ not be in the way of a commit or of a delivery. Neither pool is shared with the 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
+
+from tosip.tasks import run_in
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -25,18 +26,14 @@ class Threads:
         self._receive = ThreadPoolExecutor(receivers, "gateway-receive")
 
     async def disk(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run something that waits for the disk."""
-        return await self._run(self._disk, lambda: function(*args, **kwargs))
+        """Run something that waits for the disk; OSError if there is no thread for it."""
+        return await run_in(self._disk, lambda: function(*args, **kwargs))
 
     async def receive(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run something that waits for a camera."""
-        return await self._run(self._receive, lambda: function(*args, **kwargs))
+        return await run_in(self._receive, lambda: function(*args, **kwargs))
 
     async def close(self) -> None:
         """Wait for what is running."""
         for pool in (self._receive, self._disk):
-            await asyncio.to_thread(pool.shutdown)
-
-    @staticmethod
-    async def _run(pool: ThreadPoolExecutor, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(pool, call)
+            await run_in(None, pool.shutdown)

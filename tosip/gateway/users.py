@@ -12,9 +12,9 @@ wrong password, and gets the same replies.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
+import functools
 import hashlib
 import hmac
 import secrets
@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tosip.errors import ConfigurationError
+from tosip.tasks import run_in
 
 COST, BLOCK_SIZE, PARALLEL = 1 << 14, 8, 1
 LARGEST_MEMORY = 1 << 28
@@ -138,8 +139,7 @@ class Users:
         if self.remembers(name, password):
             return True
         hashed = self._hashes.get(name, self._decoy)
-        loop = asyncio.get_running_loop()
-        right = await loop.run_in_executor(self._threads, hashed.matches, password)
+        right = await run_in(self._threads, functools.partial(hashed.matches, password))
         right = right and name in self._hashes
         if right:
             self._seen[name] = self._keyed(password)

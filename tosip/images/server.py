@@ -1,7 +1,6 @@
 """The images of an IOC: their PVs, and the process that serves them, kept alive."""
 
 import asyncio
-import contextlib
 import logging
 import time
 from typing import Self
@@ -12,6 +11,7 @@ from tosip.images.slot import Slot
 from tosip.images.words import IMAGE, PREVIEW, Settings
 from tosip.pipeline.output import Journal
 from tosip.pipeline.ports import Port
+from tosip.tasks import BackgroundTask
 
 PREVIEW_PERIOD = 0.2  # s
 SHORTEST_DELAY = 0.5  # s until another process is started
@@ -42,7 +42,7 @@ class ImageServer:
         self._asked = port
         self._journal = Journal("images")
         self._session: Session | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._keeper: BackgroundTask | None = None
 
     @property
     def pv_names(self) -> list[str]:
@@ -76,16 +76,15 @@ class ImageServer:
 
     async def start(self) -> None:
         """Start serving; ConfigurationError if the server cannot listen as it shall."""
-        self._session = session = await self._started()
-        self._keeper = asyncio.create_task(self._keep(session))
+        self._session = await self._started()
+        self._keeper = BackgroundTask("images", self._keep)
+        self._keeper.start()
 
     async def stop(self) -> None:
         """End the connections of all clients, and the process."""
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
-            keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await keeper
+            await keeper.stop()
         session, self._session = self._session, None
         if session is not None:
             await session.stop()
@@ -101,16 +100,16 @@ class ImageServer:
         await session.start()
         return session
 
-    async def _keep(self, session: Session) -> None:
+    async def _keep(self) -> None:
         delay = SHORTEST_DELAY
         while True:
-            begun = time.monotonic()
-            why = await session.wait()
+            begun, why = time.monotonic(), "none was started"
+            if self._session is not None:
+                why = await self._session.wait()
             self._session = None
             if time.monotonic() - begun > LONGEST_DELAY:
                 delay = SHORTEST_DELAY
-            session, delay = await self._again(why, delay)
-            self._session = session
+            self._session, delay = await self._again(why, delay)
 
     async def _again(self, why: str, delay: float) -> tuple[Session, float]:
         """Start another process, as often as it takes; return also the next one's delay."""

@@ -9,9 +9,11 @@ from tosip.errors import ProtocolError
 from tosip.images import words
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.ports import Port
+from tosip.shortage import is_shortage
 
 log = logging.getLogger(__name__)
 
+AGAIN = 0.5  # s until another try when no memory or descriptor is left
 LONGEST_IN_HAND = 60.0  # s; no image takes so long
 
 Send = Callable[[bytes, Sequence[int]], bool]
@@ -108,8 +110,11 @@ class Slot:
     def _deliver(self) -> None:
         try:
             self._busy = self._sent()
-        except OSError as error:  # no memory or descriptor left: the next frame may find some
+        except (OSError, MemoryError) as error:
             self._complain(str(error))
+            if is_shortage(error):  # the newest of then is sent
+                self._timer = asyncio.get_running_loop().call_later(AGAIN, self._on_time)
+                return
         else:
             if not self._busy:
                 return  # the newest of then is sent when there is room

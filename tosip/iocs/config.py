@@ -33,11 +33,13 @@ from tosip.iocs.network import NetworkConfig
 from tosip.pipeline.limits import NICEST, Limits
 from tosip.pipeline.queues import Policy
 from tosip.pipeline.sorting import SortMode
+from tosip.pipeline.workers import MOST_WORKERS
 from tosip.reading import alarm_faults
 from tosip.toml_files import read_toml
 
 PREFIX = r"[A-Za-z0-9_:\-]*:"  # what EPICS allows in a record name, with a colon at the end
-GATEWAY, POOL, STATISTICS, STRUCTURE = "GATEWAY", "POOL", "IOC", "PVI"  # parts that are no ports
+# Parts that are no ports.
+GATEWAY, HEALTH, POOL, STATISTICS, STRUCTURE = "GATEWAY", "HEALTH", "POOL", "IOC", "PVI"
 
 _PLUGINS = Path(tosip.plugins.__file__).parent
 
@@ -48,11 +50,11 @@ PortName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_\-]*$"
 class AlarmConfig(Section):
     """Alarm limits of one output; those that are left out stay as declared."""
 
-    lolo: float | None = None
-    low: float | None = None
-    high: float | None = None
-    hihi: float | None = None
-    hysteresis: float | None = None
+    lolo: int | float | None = None
+    low: int | float | None = None
+    high: int | float | None = None
+    hihi: int | float | None = None
+    hysteresis: int | float | None = None
 
 
 class LimitsConfig(Section):
@@ -83,7 +85,8 @@ class AlgorithmConfig(Section):
     `policy` is what happens to a frame that finds the queue full: "drop newest", "drop oldest", or
     "block", which makes the source wait and loses nothing. With `sorted` frames come out in the
     order in which they came in, those of several workers too. `standby` keeps another worker
-    loaded. `images` serves the port's frames over PVAccess.
+    loaded. `watch` adds data files to those that the class names. `keep_state` false keeps no state
+    on the disk, whatever the class says. `images` serves the port's frames over PVAccess.
     """
 
     file: FilePath
@@ -93,11 +96,13 @@ class AlgorithmConfig(Section):
     policy: Literal["drop newest", "drop oldest", "block"] = Policy.DROP_NEWEST.value
     process_timeout: float = Field(10.0, gt=0)
     min_callback_time: float = Field(0.0, ge=0)
-    threads: int = Field(1, ge=1)
+    threads: int = Field(1, ge=1, le=MOST_WORKERS)
     sorted: bool = False
     sort_time: float = Field(0.1, ge=0)
     standby: bool = False
     max_age: float = Field(0.0, ge=0)
+    watch: tuple[FilePath, ...] = ()
+    keep_state: bool = True
     enabled: bool = True
     auto_reload: bool = True
     images: bool = True
@@ -214,7 +219,7 @@ class IocConfig(Section):
         return self
 
     def _name_faults(self) -> Iterator[str]:
-        taken = dict.fromkeys((POOL, STATISTICS, STRUCTURE), "every IOC")
+        taken = dict.fromkeys((HEALTH, POOL, STATISTICS, STRUCTURE), "every IOC")
         if self.gateway:
             taken[GATEWAY] = "the gateway"
         sections: tuple[tuple[str, Mapping[str, Any]], ...] = (

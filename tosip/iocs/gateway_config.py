@@ -54,7 +54,11 @@ class UploadsConfig(ListenConfig):
             listen=self, limits=self.limits, policy=self.policy, camera=self.camera
         )
         settings = config.with_these(
-            users=users, spool=spool, keeping=self.spool.keeping(), archive=archive
+            users=users,
+            spool=spool,
+            keeping=self.spool.keeping(),
+            archive=archive,
+            place="gateway",
         )
         names = {**cameras, **settings.camera.names}
         return replace(settings, camera=replace(settings.camera, names=names))

@@ -5,9 +5,7 @@ import sys
 from pathlib import Path
 
 from tosip.arguments import Parser
-from tosip.errors import ConfigurationError
-from tosip.iocs.config import IocConfig
-from tosip.iocs.neosted_config import load_neosted, neosted_ioc
+from tosip.iocs.ioc_file import IocFile, neosted_file
 from tosip.iocs.neosted_view import VIEWS
 from tosip.iocs.serving import add_options, serve
 
@@ -25,16 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
     return serve(_configured, parser.parse_args(arguments), VIEWS)
 
 
-def _configured(options: argparse.Namespace) -> IocConfig:
-    config = load_neosted(options.config)
-    if options.cameras is None:
-        return neosted_ioc(config)
-    if not 1 <= options.cameras <= len(config.cameras):
-        raise ConfigurationError(
-            f"--cameras: expected 1 to {len(config.cameras)}, got {options.cameras}"
-        )
-    cameras = config.cameras[: options.cameras]
-    return neosted_ioc(config.model_copy(update={"cameras": cameras}))
+def _configured(options: argparse.Namespace) -> IocFile:
+    return neosted_file(options.config, options.cameras)
 
 
 if __name__ == "__main__":

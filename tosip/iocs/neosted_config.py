@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from tosip.configuration import Section, validated
+from tosip.drivers.fits_config import FitsConfig
 from tosip.drivers.ftp import FtpConfig
 from tosip.iocs.config import (
     PREFIX,
@@ -69,6 +70,7 @@ class NeostedConfig(Section):
     )
     gateway: UploadsConfig = UploadsConfig()
     archive: ArchivingConfig = ArchivingConfig()
+    fits: FitsConfig = FitsConfig()
     focus: AlgorithmConfig = AlgorithmConfig(file=_SHIPPED["focus"])
     field: AlgorithmConfig = AlgorithmConfig(file=_SHIPPED["field"], queue_size=100)
     environment: AlgorithmConfig = AlgorithmConfig(file=_SHIPPED["environment"], queue_size=100)
@@ -115,6 +117,12 @@ def load_neosted(path: Path | None) -> NeostedConfig:
     return validated(NeostedConfig, table, path)
 
 
+def neosted_places(config: NeostedConfig) -> dict[str, str]:
+    """Return the section in NEOSTED's file that each plugin comes from."""
+    places = {camera.focus_port: "focus" for camera in config.cameras}
+    return places | {FIELD: "field", ENVIRONMENT: "environment"}
+
+
 def neosted_ioc(config: NeostedConfig) -> IocConfig:
     """Return the IOC of the configured cameras."""
     cameras = config.cameras
@@ -126,7 +134,9 @@ def neosted_ioc(config: NeostedConfig) -> IocConfig:
         label=LABEL,
         pool_mib=config.pool_mib,
         drivers={
-            camera.port: FtpConfig(kind="ftp", user=camera.user, identity=camera.identity)
+            camera.port: FtpConfig(
+                kind="ftp", user=camera.user, identity=camera.identity, **dict(config.fits)
+            )
             for camera in cameras
         },
         plugins=plugins,

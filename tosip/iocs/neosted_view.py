@@ -1,14 +1,13 @@
 """NEOSTED in a terminal: the field-wide figures, and a line for each exposure of all cameras."""
 
 import asyncio
-import contextlib
 import math
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tosip import streams
 from tosip.iocs.neosted_config import ENVIRONMENT, FIELD
 from tosip.iocs.system import System
 from tosip.iocs.view import Views
@@ -48,7 +47,7 @@ class ExposureLines:
         for name, plugin in system.plugins.items():
             if plugin.source in system.drivers:
                 self._cameras += 1
-                plugin.on_outcome.append(self._listener(name))
+                plugin.on_outcome.connect(self._listener(name))
 
     def flush(self) -> None:
         """Print what is not complete."""
@@ -78,12 +77,9 @@ class ExposureLines:
         self._printed.append(timestamp)
         taken = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(timestamp))
         good = sum(exposure.values())
-        with contextlib.suppress(BrokenPipeError):
-            sys.stdout.write(
-                f"{taken} cameras {len(exposure)}/{self._cameras}, good {good}, "
-                f"{summary(self._system)}\n"
-            )
-            sys.stdout.flush()
+        streams.say(
+            f"{taken} cameras {len(exposure)}/{self._cameras}, good {good}, {summary(self._system)}"
+        )
 
 
 VIEWS = Views(summary, ExposureLines)

@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 from tosip.arguments import Parser
-from tosip.iocs.config import IocConfig
-from tosip.iocs.recipes import load_ioc
+from tosip.iocs.ioc_file import IocFile, load_ioc
 from tosip.iocs.serving import add_options, serve
 
 
@@ -34,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     return serve(_configured, options)
 
 
-def _configured(options: argparse.Namespace) -> IocConfig:
+def _configured(options: argparse.Namespace) -> IocFile:
     return load_ioc(options.config)
 
 

@@ -2,43 +2,60 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+from tosip.configuration import expect_file, placed
+from tosip.description import Description
 from tosip.errors import ConfigurationError, ProtocolError, WorkerError
-from tosip.iocs.config import PluginConfig
+from tosip.iocs.config import PluginConfig, with_alarms
 from tosip.pipeline.jobs import AlgorithmFault, Program
-from tosip.pipeline.parameters import ParameterError
+from tosip.pipeline.parameters import ParameterError, Parameters
 from tosip.pipeline.plugin import Plugin
 from tosip.pipeline.pool import Pool
 from tosip.pipeline.ports import Ports
 from tosip.pipeline.queues import Policy
+from tosip.pipeline.start_faults import start_fault
 
 log = logging.getLogger(__name__)
 
 _Code = tuple[Path, str | None, Path]
 
 
-def program_of(name: str, config: PluginConfig) -> Program:
-    """Return the code that a plugin runs; ConfigurationError if its file is missing."""
-    for key, file in (("file", config.file), ("interpreter", config.interpreter)):
-        if not file.is_file():
-            raise ConfigurationError(f"plugins.{name}.{key}: expected a file, got none at {file}")
-    return Program(
-        name,
-        config.file.resolve(),
-        config.class_name,
-        config.interpreter,
-        standby=config.standby,
-        limits=config.limits.limits(),
-    )
+@dataclass(frozen=True)
+class PluginSection:
+    """A plugin's port, its section of the configuration, and the section's key in the file."""
+
+    name: str
+    config: PluginConfig
+    place: str
+
+    def program(self) -> Program:
+        """Return the code that the plugin runs; ConfigurationError if its file is missing."""
+        config = self.config
+        expect_file(f"{self.place}.file", config.file)
+        expect_file(f"{self.place}.interpreter", config.interpreter)
+        config.limits.limits().check(self.place)
+        return Program(
+            self.name,
+            # A link stays one: it may lead to another version later.
+            Path(os.path.abspath(config.file)),
+            config.class_name,
+            config.interpreter,
+            standby=config.standby,
+            watch=tuple(map(str, config.watch)),
+            limits=config.limits.limits(),
+        )
 
 
-def make_plugin(name: str, config: PluginConfig, pool: Pool, ports: Ports) -> Plugin:
+def make_plugin(section: PluginSection, pool: Pool, ports: Ports, state_file: Path) -> Plugin:
     """Make a plugin; ConfigurationError if its file or interpreter is missing."""
+    config = section.config
     plugin = Plugin(
-        program_of(name, config),
+        section.program(),
         pool,
         ports,
         queue_size=config.queue_size,
@@ -46,6 +63,7 @@ def make_plugin(name: str, config: PluginConfig, pool: Pool, ports: Ports) -> Pl
         process_timeout=config.process_timeout,
         threads=config.threads,
         max_age=config.max_age,
+        state_file=state_file if config.keep_state else None,
     )
     plugin.enabled = config.enabled
     plugin.min_callback_time = config.min_callback_time
@@ -55,7 +73,7 @@ def make_plugin(name: str, config: PluginConfig, pool: Pool, ports: Ports) -> Pl
 
 
 async def start_plugins(
-    plugins: Mapping[str, Plugin], sections: Mapping[str, PluginConfig], turns: asyncio.Semaphore
+    plugins: Mapping[str, Plugin], sections: Mapping[str, PluginSection], turns: asyncio.Semaphore
 ) -> None:
     """Start one plugin of each code, to read its declaration; the others start like it."""
     first: dict[_Code, str] = {}
@@ -68,7 +86,7 @@ async def start_plugins(
         if name != first[_code(plugin)]:
             plugin.start_like(plugins[first[_code(plugin)]], turns)
     for name, plugin in plugins.items():
-        _set_inputs(plugin, sections[name])
+        plugin.params.update(first_values(sections[name], plugin.description))
 
 
 def _code(plugin: Plugin) -> _Code:
@@ -76,29 +94,43 @@ def _code(plugin: Plugin) -> _Code:
     return program.file, program.class_name, program.interpreter
 
 
-async def _start(plugin: Plugin, config: PluginConfig) -> None:
+async def _start(plugin: Plugin, section: PluginSection) -> None:
+    place, class_name = section.place, section.config.class_name
     try:
-        await plugin.start()
-    except AlgorithmFault as fault:
-        log.info("%s: %s", plugin.name, fault.traceback)  # the terminal gets one line
-        raise ConfigurationError(f"{config.file}: {fault}") from None
+        with placed({f"{plugin.name}.NumThreads": f"{place}.threads"}):
+            await plugin.start()
     except (WorkerError, ProtocolError) as error:
-        raise ConfigurationError(f"{plugin.name}: {config.interpreter}: {error}") from None
+        if isinstance(error, AlgorithmFault):
+            log.info("%s: %s", plugin.name, error.traceback)  # the terminal gets one line
+        wanted = f"expected class {class_name}("
+        key = "class_name" if class_name and wanted in str(error) else "file"
+        raise start_fault(
+            plugin.program, error, file=f"{place}.{key}", interpreter=f"{place}.interpreter"
+        ) from None
 
 
-def _set_inputs(plugin: Plugin, config: PluginConfig) -> None:
-    declared = {field.name for field in plugin.description.inputs}
+def first_values(section: PluginSection, description: Description) -> dict[str, object]:
+    """Return the configured values of inputs; ConfigurationError names those that are refused."""
+    declared = {field.name for field in description.inputs}
+    config = section.config
     suggested = {name: value for name, value in config.suggested.items() if name in declared}
     try:
-        for name, value in {**suggested, **config.params}.items():
-            plugin.params.set(name, value)
+        # Checked under the names that the configuration has for them.
+        Parameters(f"{section.place}.params", description).update(config.params)
     except ParameterError as error:
         raise ConfigurationError(str(error)) from None
+    return {**suggested, **config.params}
+
+
+def describe(section: PluginSection, description: Description) -> Description:
+    """Return a declaration with the configured alarm limits; ConfigurationError for wrong ones."""
+    with placed({"": f"{section.place}."}):
+        return with_alarms(description, section.config.alarms)
 
 
 @asynccontextmanager
 async def _one_error() -> AsyncIterator[None]:
-    """Raise the first error of a task group: the others say the same of the other cameras."""
+    """Raise the first error of a task group: the others say the same of the other plugins."""
     try:
         yield
     except* ConfigurationError as group:

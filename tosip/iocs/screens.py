@@ -6,7 +6,7 @@ from pathlib import Path
 from tosip.description import Description
 from tosip.drivers.kinds import find_kind
 from tosip.gateway.panel import gateway_items
-from tosip.iocs.config import GATEWAY, IocConfig
+from tosip.iocs.config import GATEWAY, HEALTH, IocConfig
 from tosip.screens.write import DriverScreen, Ports, write_screens
 
 
@@ -25,4 +25,5 @@ def write_ioc_screens(
     gateway = None
     if config.gateway:
         gateway = (GATEWAY, gateway_items(config.of_kind("ftp")))
-    return write_screens(folder, config.label, config.prefix, Ports(drivers, plugins, gateway))
+    ports = Ports(drivers, plugins, gateway, HEALTH)
+    return write_screens(folder, config.label, config.prefix, ports)

@@ -1,32 +1,48 @@
 """Serves an IOC: what `tosip run`, `python -m tosip.iocs.pipeline` and the NEOSTED IOC share.
 
-Prints `TOSIP ready: ...` when it serves and runs until SIGTERM or SIGINT.
+Prints `TOSIP ready: ...` when it serves and runs until SIGTERM, SIGINT or SIGHUP.
 """
 
 import argparse
 import asyncio
+import functools
 import logging
 import re
-import signal
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tosip import stopping, streams
+from tosip.configuration import placed
 from tosip.errors import ConfigurationError, TosipError
 from tosip.gateway.panel import gateway_items
 from tosip.images import ImageServer
 from tosip.iocs import network
-from tosip.iocs.config import GATEWAY, PREFIX, IocConfig
-from tosip.iocs.system import System, beside, running
+from tosip.iocs.config import GATEWAY, HEALTH, PREFIX
+from tosip.iocs.ioc_file import IocFile
+from tosip.iocs.system import System, running
 from tosip.iocs.view import Views, shown
-from tosip.logs import log_file
+from tosip.logs import BRIEF, log_file
+from tosip.tasks import BackgroundTask, contain_unhandled
 
 if TYPE_CHECKING:
     from tosip.records.ioc import Ioc
 
 log = logging.getLogger("tosip")
+
+# Where a user finds in the file what a part of the system complains about.
+PLACES = {
+    "Tls.": "gateway.tls.",
+    "tls.": "gateway.tls.",
+    "camera.": "gateway.camera.",
+    "Spool.folder": "--var",
+    "Spool.journal": "--var",
+    "ArchiveSettings.": "archive.",
+    "listen: ": "gateway.hosts or gateway.port: ",
+    "tosip.gateway.archive: ": "archive: ",
+}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +59,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def serve(
-    read: Callable[[argparse.Namespace], IocConfig],
+    read: Callable[[argparse.Namespace], IocFile],
     options: argparse.Namespace,
     views: Views | None = None,
 ) -> int:
@@ -52,13 +68,14 @@ def serve(
     0 after a clean stop, 2 for a user's mistake, 1 for a fault of TOSIP. Does not return if EPICS
     was loaded: it ends the process with that status.
     """
+    streams.prepare()
     try:
-        config = with_options(read(options), options)
+        file = with_options(read(options), options)
         _prepare_var(options.var)
         _start_log(options.var)
-        status = asyncio.run(_run(config, options, views or Views()))
+        status = asyncio.run(_run(file, options, views or Views()))
     except TosipError as error:
-        sys.stderr.write(f"tosip: {error}\n")
+        streams.complain(f"tosip: {error}")
         status = 2
     except Exception:
         log.exception("a fault of TOSIP")
@@ -70,26 +87,26 @@ def serve(
     return status
 
 
-def with_options(config: IocConfig, options: argparse.Namespace) -> IocConfig:
+def with_options(file: IocFile, options: argparse.Namespace) -> IocFile:
     """Return the configuration with what the command line changes; ConfigurationError."""
-    if options.simulate and config.gateway is None:
+    gateway = file.config.gateway
+    if options.simulate and gateway is None:
         raise ConfigurationError(
             "--simulate: expected a configuration with a [gateway], to which simulated cameras "
             "upload; a driver of the kind simulated needs no option"
         )
-    tls = config.gateway.tls if config.gateway else None
-    if options.simulate and tls is not None and tls.required:
+    if options.simulate and gateway and gateway.tls is not None and gateway.tls.required:
         raise ConfigurationError(
             "--simulate: expected gateway.tls.required = false: the simulated cameras have no TLS"
         )
     if options.prefix is None:
-        return config
+        return file
     if not re.fullmatch(PREFIX, options.prefix):
         raise ConfigurationError(
             f"--prefix: expected letters, digits, - and _, and ':' at the end, "
             f"got {options.prefix!r}"
         )
-    return config.model_copy(update={"prefix": options.prefix})
+    return file.changed(prefix=options.prefix)
 
 
 def _prepare_var(var: Path) -> None:
@@ -113,51 +130,63 @@ def _start_log(var: Path) -> None:
     file = log_file(_log_folder(var) / "tosip.log")
     terminal = logging.StreamHandler()
     terminal.setLevel(logging.WARNING)
+    terminal.setFormatter(BRIEF)
     logging.basicConfig(level=logging.INFO, handlers=[file, terminal], force=True)
     # Two lines for each connection, also of strangers, who could rotate everything else away.
     logging.getLogger("aioftp").setLevel(logging.WARNING)
 
 
-async def _run(config: IocConfig, options: argparse.Namespace, views: Views) -> int:
+async def _run(file: IocFile, options: argparse.Namespace, views: Views) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    contain_unhandled(loop)
+    stopping.on_stop(lambda _: stop.set())
     # Before there are threads: the environment must not change while one of them reads it.
-    config.network.export()
+    file.config.network.export()
     network.stay_on_loopback()
     network.warn_of_taken_port()
     # Side by side with the start of everything else, which mostly waits for other processes.
     loading = asyncio.create_task(asyncio.to_thread(_load_epics))
     async with AsyncExitStack() as stack:
-        system = await stack.enter_async_context(
-            running(config, options.var, simulate=options.simulate)
-        )
+        with placed(PLACES, file.path):
+            system = await stack.enter_async_context(
+                running(file, options.var, simulate=options.simulate)
+            )
+            if system.gateway:
+                await system.gateway.start()
         if options.screens:
             _write_screens(system, options.screens)
-        if system.gateway:
-            await system.gateway.start()
         await loading
-        images = _images(system, options.image_port)
-        starting = asyncio.create_task(images.start())
-        stack.push_async_callback(images.stop)
-        ioc = await _serve_records(system, options)
-        stack.callback(ioc.stop)
-        await starting
-        if options.pvlist:
-            _list_pvs(options.pvlist, [*ioc.names(), *images.pv_names])
-        await stack.enter_async_context(beside(ioc.follow(system.pool.figures)))
+        ioc = await _serve_epics(system, file, options, stack)
         _say_ready(system)
         system.serving()
         if options.simulate and system.uploads:
             await stack.enter_async_context(system.uploads.simulated_cameras())
         if options.interactive:
             ioc.start_shell({"system": system}, lambda: loop.call_soon_threadsafe(stop.set))
+        with shown(system, views) if not options.interactive else nullcontext():
             await stop.wait()
-        else:
-            with shown(system, views):
-                await stop.wait()
     return 0
+
+
+async def _serve_epics(
+    system: System, file: IocFile, options: argparse.Namespace, stack: AsyncExitStack
+) -> "Ioc":
+    """Serve records and images until `stack` ends."""
+    images = _images(system, options.image_port)
+    starting = asyncio.create_task(images.start())
+    stack.push_async_callback(images.stop)
+    prefix = system.config.prefix
+    place = "--prefix" if options.prefix is not None else f"{file.path}: prefix"
+    with placed({prefix: f"{place}: {prefix}"}):
+        ioc = await _serve_records(system, options)
+    stack.callback(ioc.stop)
+    await starting
+    if options.pvlist:
+        _list_pvs(options.pvlist, [*ioc.names(), *images.pv_names])
+    follow = functools.partial(ioc.follow, system.pool.figures)
+    await stack.enter_async_context(BackgroundTask("records", follow))
+    return ioc
 
 
 def _load_epics() -> None:
@@ -174,13 +203,14 @@ async def _serve_records(system: System, options: argparse.Namespace) -> "Ioc":
     ioc.add_pool(system.pool)
     for name, driver in system.drivers.items():
         kind = system.kind(name)
-        driver.on_change.append(ioc.add_driver(name, driver, kind.items, kind.model))
+        driver.on_change.connect(ioc.add_driver(name, driver, kind.items, kind.model))
     for name, plugin in system.plugins.items():
         ioc.add_plugin(name, plugin, system.descriptions[name])
     if system.gateway and config.gateway:
         items = gateway_items(config.of_kind("ftp"), config.gateway.max_age)
         changed = ioc.add_part(GATEWAY, system.gateway, items, "FTP gateway")
         system.gateway.on_change = lambda _counters: changed()
+    ioc.add_health(HEALTH)
     await asyncio.sleep(0)  # the process of the images starts meanwhile
     await ioc.run()
     return ioc
@@ -191,8 +221,7 @@ def _say_ready(system: System) -> None:
     ready = f"TOSIP ready: prefix {config.prefix}"
     if system.gateway and config.gateway:
         ready += f" gateway {config.gateway.hosts[0]}:{system.gateway.port}"
-    sys.stdout.write(f"{ready}\n")
-    sys.stdout.flush()
+    streams.say(ready)
 
 
 def _images(system: System, tcp_port: int) -> ImageServer:

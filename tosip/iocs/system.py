@@ -7,11 +7,10 @@ async with running(config, var, simulate=False) as system:
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tosip.bundles.keeper import Keeper
 from tosip.bundles.shelf import Limits as BundleLimits
@@ -19,12 +18,14 @@ from tosip.description import Description
 from tosip.drivers.kinds import Driver, DriverContext, DriverKind, find_kind
 from tosip.gateway.gateway import Gateway
 from tosip.gateway.sections import LimitsConfig
-from tosip.iocs.config import IocConfig, with_alarms
-from tosip.iocs.plugins import make_plugin, start_plugins
+from tosip.iocs.config import IocConfig
+from tosip.iocs.ioc_file import IocFile
+from tosip.iocs.plugins import PluginSection, describe, make_plugin, start_plugins
 from tosip.iocs.uploads import Uploads
 from tosip.pipeline.plugin import Plugin
 from tosip.pipeline.pool import Pool
 from tosip.pipeline.ports import Port, Ports
+from tosip.tasks import BackgroundTask
 
 
 @dataclass
@@ -71,22 +72,23 @@ class System:
 
 
 @asynccontextmanager
-async def running(config: IocConfig, var: Path, *, simulate: bool) -> AsyncIterator[System]:
+async def running(file: IocFile, var: Path, *, simulate: bool) -> AsyncIterator[System]:
     """Start all parts; stop them, in the opposite order, at the end of the `async with`.
 
-    Drivers wait for `System.serving`. ConfigurationError says what cannot be started.
+    Drivers wait for `System.serving`. ConfigurationError names what cannot be started by its key.
     """
+    config = file.config
     async with AsyncExitStack() as stack:
         pool = Pool(config.pool_mib * 1024**2)
         stack.callback(pool.close)
-        await stack.enter_async_context(beside(pool.shrink_when_idle()))
+        await stack.enter_async_context(BackgroundTask("pool", pool.shrink_when_idle))
         system = System(config, pool)
         if config.gateway:
             system.uploads = await Uploads.open(config, var, stack, simulate=simulate)
         _add_drivers(system, var, stack)
         keeper = _keeper(config, var)
         stack.push_async_callback(keeper.close)
-        await _add_plugins(system, stack)
+        await _add_plugins(system, file, var, stack)
         for plugin in system.plugins.values():
             keeper.watch(plugin)
         if system.uploads:
@@ -103,23 +105,26 @@ def _add_drivers(system: System, var: Path, stack: AsyncExitStack) -> None:
         system.drivers[name] = driver
 
 
-async def _add_plugins(system: System, stack: AsyncExitStack) -> None:
+async def _add_plugins(system: System, file: IocFile, var: Path, stack: AsyncExitStack) -> None:
     """Make and start all plugins, then wire them: sources may be listed in any order."""
     config, ports = system.config, system.ports
-    for name, section in config.plugins.items():
-        plugin = make_plugin(name, section, system.pool, ports)
+    sections = {
+        name: PluginSection(name, plugin, file.place(name))
+        for name, plugin in config.plugins.items()
+    }
+    for name, section in sections.items():
+        plugin = make_plugin(section, system.pool, ports, var / "state" / name)
         stack.push_async_callback(plugin.stop)
         system.plugins[name] = plugin
-    await start_plugins(system.plugins, config.plugins, system.turns)
-    for name, section in config.plugins.items():
-        declared = system.plugins[name].description
-        system.descriptions[name] = with_alarms(declared, section.alarms)
+    await start_plugins(system.plugins, sections, system.turns)
+    for name, section in sections.items():
+        system.descriptions[name] = describe(section, system.plugins[name].description)
     for name in config.gather:
         ports.add(name)
     for name, gather in config.gather.items():
         ports.join(name, gather.sources)
-    for name, section in config.plugins.items():
-        system.plugins[name].connect(section.source)
+    for name, plugin_config in config.plugins.items():
+        system.plugins[name].connect(plugin_config.source)
 
 
 def _keeper(config: IocConfig, var: Path) -> Keeper:
@@ -132,15 +137,3 @@ def _keeper(config: IocConfig, var: Path) -> Keeper:
         least_free=int(2 * uploads.least_free_gib * 1024**3),
     )
     return Keeper(var / "bundles", limits)
-
-
-@asynccontextmanager
-async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run `work` until the end of the `async with`."""
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

@@ -4,12 +4,10 @@ The table shows the first outputs that each algorithm declares, coloured by thei
 age of the frame, and how many frames failed or were dropped.
 """
 
-import contextlib
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,9 +16,12 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from tosip import streams
 from tosip.description import Alarm, Field, Kind
 from tosip.iocs.system import System
+from tosip.pipeline.epics_time import within_epics
 from tosip.pipeline.plugin import Outcome, Plugin
+from tosip.texts import printable
 
 REFRESHES = 2  # per second
 SHOWN_OUTPUTS = 4
@@ -46,12 +47,17 @@ def shown(system: System, views: "Views") -> Iterator[None]:
     console = Console()
     if console.is_terminal:
         # rich draws in a thread of its own: the event loop never waits for a terminal.
-        with Live(
+        live = Live(
             console=console,
             get_renderable=lambda: table(system, views.summary(system)),
             refresh_per_second=REFRESHES,
-        ):
+        )
+        live.start()
+        try:
             yield
+        finally:
+            with suppress(OSError):  # the terminal may have been closed
+                live.stop()
     else:
         lines = views.lines(system)
         try:
@@ -94,7 +100,7 @@ def _row(plugin: Plugin, system: System) -> list[str]:
         _outputs(outcome, system.descriptions[plugin.name].outputs),
         _status(outcome, stale=plugin.freshness.stale),
         plugin.workers.state.value,
-        f"{time.time() - outcome.array.timestamp:.0f} s",
+        f"{time.time() - within_epics(outcome.array.timestamp):.0f} s",
         *counts,
     ]
 
@@ -104,7 +110,7 @@ def _status(outcome: Outcome, *, stale: bool) -> str:
     if outcome.message:
         said = f"{said}: {outcome.message.strip().splitlines()[0][:LONGEST_MESSAGE]}"
     color = "magenta" if stale else _COLORS.get(outcome.status.value, "white")
-    return f"[{color}]{escape(said)}[/]"
+    return f"[{color}]{escape(printable(said))}[/]"
 
 
 def _outputs(outcome: Outcome, declared: tuple[Field, ...]) -> str:
@@ -115,7 +121,7 @@ def _outputs(outcome: Outcome, declared: tuple[Field, ...]) -> str:
 
 
 def _output(field: Field, value: Any) -> str:
-    text = escape(f"{field.name} {formatted(field, value)}")
+    text = escape(printable(f"{field.name} {formatted(field, value)}"))
     color = _alarm_color(field.alarm, value)
     return f"[{color}]{text}[/]" if color else text
 
@@ -143,7 +149,7 @@ class OutcomeLines:
         self._system = system
         self._printed: dict[str, float] = {}
         for name, plugin in system.plugins.items():
-            plugin.on_outcome.append(self._listener(name, plugin))
+            plugin.on_outcome.connect(self._listener(name, plugin))
 
     def flush(self) -> None:
         """Nothing is held back."""
@@ -154,14 +160,14 @@ class OutcomeLines:
             if now - self._printed.get(name, -math.inf) < SHORTEST_INTERVAL:
                 return
             self._printed[name] = now
-            with contextlib.suppress(BrokenPipeError):
-                sys.stdout.write(self._line(plugin, outcome))
-                sys.stdout.flush()
+            streams.say(self._line(plugin, outcome))
 
         return print_outcome
 
     def _line(self, plugin: Plugin, outcome: Outcome) -> str:
-        taken = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(outcome.array.timestamp))
+        taken = time.strftime(
+            "%Y-%m-%dT%H:%M:%S", time.gmtime(within_epics(outcome.array.timestamp))
+        )
         words = [f"{taken} {plugin.name}: {outcome.status.value}"]
         if outcome.outputs is not None and not outcome.failed:
             words += [
@@ -171,7 +177,7 @@ class OutcomeLines:
             ][:SHOWN_OUTPUTS]
         if outcome.message:
             words.append(outcome.message.strip().splitlines()[0][:LONGEST_MESSAGE])
-        return ", ".join(words) + "\n"
+        return printable(", ".join(words))
 
 
 @dataclass(frozen=True)

@@ -15,25 +15,32 @@ from typing import Any
 from tosip.errors import ProtocolError
 from tosip.pipeline import socketpair
 from tosip.pipeline.protocol import Message, encode
+from tosip.shortage import is_shortage
 
 LAST_WORDS = 16  # messages read of a worker that has ended
 
+AGAIN = 0.1  # s until another try when there is nothing to send with, such as descriptors
+
 Hear = Callable[[Message, list[int]], None]
+Lost = Callable[[Message | None], None]
 Fault = Callable[[ProtocolError | None], None]
 
 
 class Channel:
-    """Usage: `await channel.message()` as often as needed, then `channel.listen(hear, fault)`.
+    """Usage: `await channel.message()` as needed, then `channel.listen(hear, lost, fault)`.
 
-    `hear` has to close the descriptors that it is given; `fault` is told what a worker sent that
-    is no message, or None when the worker has closed its end.
+    `hear` has to close the descriptors that it is given; `lost` gets a message whose descriptors
+    this process had no room for, or None if it was in one of them; `fault` is told what a worker
+    sent that is no message, or None when the worker has closed its end.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         self._socket = sock
         self._unsent: deque[tuple[list[int], bytes]] = deque()
+        self._resume: asyncio.TimerHandle | None = None
         self._hear: Hear | None = None
+        self._lost: Lost | None = None
         self._fault: Fault | None = None
         self._readable: asyncio.Future[None] | None = None
         self._ended = False
@@ -41,7 +48,8 @@ class Channel:
     def send(self, type_: str, *descriptors: int, **fields: Any) -> None:
         """Send a message, now or as soon as the socket takes it.
 
-        ProtocolError if it is none. What goes to a worker that has gone is lost.
+        ProtocolError if it is none, another OSError if there is nothing to send it with: then
+        nothing was sent. What goes to a worker that has gone is lost.
         """
         data = encode(type_, **fields)
         if self._unsent:
@@ -51,15 +59,26 @@ class Channel:
             socketpair.send_encoded(self._socket, descriptors, data)
         except BlockingIOError:
             self._keep(descriptors, data)
-            asyncio.get_running_loop().add_writer(self._socket, self._send_more)
+            self._write_on()
         except (BrokenPipeError, ConnectionResetError):
             pass  # what it sent before it went, or how it ended, says more
 
     def _keep(self, descriptors: Sequence[int], data: bytes) -> None:
         # Copies: the memory may be given up before they are sent.
-        self._unsent.append(([os.dup(each) for each in descriptors], data))
+        copies: list[int] = []
+        try:
+            copies += map(os.dup, descriptors)
+        except OSError:
+            socketpair.close(copies)
+            raise
+        self._unsent.append((copies, data))
+
+    def _write_on(self) -> None:
+        self._resume = None
+        asyncio.get_running_loop().add_writer(self._socket, self._send_more)
 
     def _send_more(self) -> None:
+        loop = asyncio.get_running_loop()
         try:
             while self._unsent:
                 descriptors, data = self._unsent[0]
@@ -67,9 +86,12 @@ class Channel:
                 socketpair.close(self._unsent.popleft()[0])
         except BlockingIOError:
             return
-        except OSError:
-            self._forget_unsent()
-        asyncio.get_running_loop().remove_writer(self._socket)
+        except (OSError, MemoryError) as error:
+            if is_shortage(error):
+                self._resume = loop.call_later(AGAIN, self._write_on)
+            else:
+                self._forget_unsent()
+        loop.remove_writer(self._socket)
 
     def _forget_unsent(self) -> None:
         while self._unsent:
@@ -98,9 +120,9 @@ class Channel:
         if self._readable and not self._readable.done():
             self._readable.set_result(None)
 
-    def listen(self, hear: Hear, fault: Fault) -> None:
-        """Hand every message to `hear` from now on, and what is none to `fault`."""
-        self._hear, self._fault = hear, fault
+    def listen(self, hear: Hear, lost: Lost, fault: Fault) -> None:
+        """Hand every message to `hear` from now on, and what is none to `lost` or `fault`."""
+        self._hear, self._lost, self._fault = hear, lost, fault
         asyncio.get_running_loop().add_reader(self._socket, self._read)
 
     def _read(self) -> None:
@@ -112,6 +134,10 @@ class Channel:
         except ProtocolError as error:
             self._stop(error)
             return
+        except socketpair.ContentLost as error:
+            if self._lost:
+                self._lost(error.message)
+            return
         if message is None:
             self._stop(None)
         elif self._hear:
@@ -119,7 +145,7 @@ class Channel:
 
     def _stop(self, error: ProtocolError | None) -> None:
         asyncio.get_running_loop().remove_reader(self._socket)
-        fault, self._hear, self._fault = self._fault, None, None
+        fault, self._hear, self._lost, self._fault = self._fault, None, None, None
         if fault:
             fault(error)
 
@@ -140,5 +166,7 @@ class Channel:
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._socket)
         loop.remove_writer(self._socket)
+        if self._resume:
+            self._resume.cancel()
         self._forget_unsent()
         self._socket.close()

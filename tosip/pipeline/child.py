@@ -17,8 +17,9 @@ from tosip.pipeline.guard import GUARD
 from tosip.pipeline.jobs import Program
 from tosip.pipeline.output import Output
 from tosip.pipeline.resources import METERS, Household, Meter
+from tosip.signals import STOPPING
 
-_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_FROM_OUTSIDE = (signal.SIGKILL, *STOPPING)
 _BOOTSTRAP = Path(__file__).with_name("worker") / "bootstrap.py"
 
 

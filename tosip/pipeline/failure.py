@@ -36,7 +36,8 @@ def likeness(code_hash: str, kind: FailureKind, stage: str, error: str) -> Liken
 class Failure:
     """One frame whose algorithm raised, or whose worker died or had to be killed.
 
-    `stage` is what the worker was at (empty when it died), `error` one line or the exit in words.
+    `stage` is what the worker was at (empty when it died), `error` the exception's type and text,
+    or the exit in words, `traceback` the worker's report.
     """
 
     array: NDArray
@@ -59,7 +60,8 @@ def failure_of(array: NDArray, program: Program, error: WorkerError) -> Failure 
     if circumstances is None:
         return None
     kind = FailureKind.TIMED_OUT if circumstances.timed_out else FailureKind.DIED
-    stage = traceback = ""
+    stage, words, traceback = "", str(error), ""
     if isinstance(error, AlgorithmFault):
-        kind, stage, traceback = FailureKind.EXCEPTION, error.stage, error.traceback
-    return Failure(array, program, kind, stage, str(error), traceback, circumstances)
+        kind, stage = FailureKind.EXCEPTION, error.stage
+        words, traceback = error.error, error.traceback
+    return Failure(array, program, kind, stage, words, traceback, circumstances)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tosip.errors import WorkerError
+from tosip.errors import ProtocolError, WorkerError
 from tosip.pipeline.limits import NO_LIMITS, Limits
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.parameters import ParameterSet
@@ -16,7 +16,8 @@ from tosip.pipeline.protocol import Message
 class Program:
     """What a worker runs: a class in a file, in an interpreter. `name` is for people.
 
-    With `standby` another worker waits, loaded, to take the place of one that ends.
+    `watch` names data files beside those that the class names, as `Algorithm.watch`. With `standby`
+    another worker waits, loaded, to take the place of one that ends.
     """
 
     name: str
@@ -25,7 +26,9 @@ class Program:
     interpreter: Path
     start_timeout: float = 60.0
     stop_timeout: float = 2.0
+    save_timeout: float = 10.0
     standby: bool = False
+    watch: tuple[str, ...] = ()
     limits: Limits = NO_LIMITS
 
 
@@ -45,16 +48,19 @@ class Circumstances:
 
 
 class AlgorithmFault(WorkerError):
-    """The user's code raised; `traceback` is what Python says about it.
+    """The user's code raised; the text is one line: the cause and its place.
 
-    `circumstances` are known if a frame failed.
+    `error` is the exception's type and text, `traceback` the worker's whole report, which begins
+    with the cause. `circumstances` are known if a frame failed.
     """
 
     circumstances: Circumstances | None = None
 
     def __init__(self, stage: str, error: str, traceback: str) -> None:
-        super().__init__(error)
+        cause = traceback.partition("\n")[0]
+        super().__init__(cause if cause.startswith(error.partition("\n")[0]) else error)
         self.stage = stage
+        self.error = error
         self.traceback = traceback
 
 
@@ -62,11 +68,24 @@ class WorkerDied(WorkerError):
     """The process ended, or had to be ended, before it answered; the text says how, in words.
 
     `circumstances` are known if it was looking at a frame. `from_outside` says that somebody else
-    has killed it: its frame need not be the cause.
+    has killed it: its frame need not be the cause. `loading` says that the interpreter and its
+    NumPy were good, and the algorithm's file was being loaded.
     """
 
     circumstances: Circumstances | None = None
     from_outside = False
+    loading = False
+
+
+class StateLost(WorkerError):
+    """Newer code would start without what the running one has learnt: its `save` has failed."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"{cause}: what it has learnt would be lost; Reload starts anew")
+
+
+class NoAnswer(WorkerDied):
+    """The process had to be ended because it did not answer a request in time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,10 +100,11 @@ class Answer:
     refused: str = ""
 
 
-Done = Callable[[Answer | WorkerError | None], None]
+Done = Callable[[Answer | WorkerError | ProtocolError | None], None]
 """Called once for each job, with the answer; or with AlgorithmFault when the algorithm raised (the
 process lives on), WorkerDied when the process ended, did not answer in time, or answered rubbish
-(it is killed then); or with None when the process ended before it looked at the frame."""
+(it is killed then); with ProtocolError when there was no descriptor to take its answer; or with
+None when the process ended before it looked at the frame."""
 
 
 @dataclass(frozen=True, eq=False)

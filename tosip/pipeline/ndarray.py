@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from tosip.names import UNDEFINED_PIXELS, UNDEFINED_VALUE
+from tosip.pipeline.attributes import Attributes, carried
 from tosip.pipeline.origin import Origin
 from tosip.pipeline.pool import Lease
 from tosip.pipeline.protocol import PIXEL_TYPES
@@ -40,7 +42,8 @@ class NDArray:
 
     `shape` is NumPy's (rows first), `dtype` NumPy's name, `timestamp` Unix seconds (UTC).
     `color_mode` is areaDetector's; colours are (rows, columns, 3) in RGB1, (rows, 3, columns) in
-    RGB2, (3, rows, columns) in RGB3.
+    RGB2, (3, rows, columns) in RGB3. Attributes that cannot be carried are changed or left out when
+    it is made, whatever their source (see `tosip.pipeline.attributes`).
     """
 
     unique_id: int
@@ -51,6 +54,15 @@ class NDArray:
     attributes: Mapping[str, AttributeValue]
     color_mode: str = "Mono"
     origin: Origin = field(default_factory=Origin)
+
+    def __post_init__(self) -> None:
+        if type(self.attributes) is not Attributes:
+            object.__setattr__(self, "attributes", carried(self.attributes))
+
+    @property
+    def changed_attributes(self) -> Mapping[str, str]:
+        """Attributes that could not be carried as they were: what became of each, in words."""
+        return self.attributes.changed if isinstance(self.attributes, Attributes) else {}
 
     @property
     def pixels(self) -> np.ndarray[Any, Any]:
@@ -76,15 +88,38 @@ class NDArray:
         x, y, z = _AXES.get(self.color_mode, (0, 1, 2))
         return fastest_first[x], fastest_first[y], fastest_first[z]
 
+    @property
+    def bayer_pattern(self) -> int:
+        """areaDetector's number of the colour mosaic's pattern (NDBayerPattern_t), 0 if unknown."""
+        value = self.attributes.get("BayerPattern")
+        return value if type(value) is int and 0 <= value <= 3 else 0
+
+    def with_image(self, shape: tuple[int, ...], dtype: str, lease: Lease) -> "NDArray":
+        """Return the frame with an image that an algorithm has made of it.
+
+        An algorithm sees colours last, whatever the colour mode, and returns them so: RGB1. What is
+        known about undefined pixels belongs to the image that was.
+        """
+        mode = self.color_mode
+        if mode in _AXES or len(shape) != len(self.shape):
+            mode = "RGB1" if len(shape) == 3 and shape[2] == 3 else "Mono"
+        attributes = self.attributes
+        if UNDEFINED_PIXELS in attributes:
+            undefined = (UNDEFINED_PIXELS, UNDEFINED_VALUE)
+            attributes = {k: v for k, v in attributes.items() if k not in undefined}
+        return replace(
+            self, shape=shape, dtype=dtype, lease=lease, color_mode=mode, attributes=attributes
+        )
+
     def with_attributes(self, attributes: Mapping[str, AttributeValue]) -> "NDArray":
-        """Return the same frame, same memory, with `attributes` added or changed."""
+        """Return the same frame, same memory, with `attributes` added or changed, as carried."""
         return NDArray(  # dataclasses.replace takes three times as long
             self.unique_id,
             self.timestamp,
             self.shape,
             self.dtype,
             self.lease,
-            {**self.attributes, **attributes},
+            carried(attributes, self.attributes),
             self.color_mode,
             self.origin,
         )

@@ -12,6 +12,8 @@ import os
 from collections import deque
 from collections.abc import Sequence
 
+from tosip.texts import printable
+
 LINES_KEPT = 50
 LONGEST_LINE = 500
 LINES_LOGGED = 50  # a second, for one plugin
@@ -61,7 +63,7 @@ class Journal:
 
     def text(self, longest: int) -> str:
         """Return the last lines as a text of at most so many bytes."""
-        text = "\n".join(self.last_lines).replace("\0", "")
+        text = printable("\n".join(self.last_lines), "\n\t")
         return text.encode()[-longest:].decode(errors="ignore")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from tosip.algorithm import Status
 from tosip.description import Alarm, Severity
 from tosip.errors import ConfigurationError
-from tosip.housekeeping import Item, button, choice, integer, number, seconds, text
+from tosip.housekeeping import WRITE_MESSAGE, Item, button, choice, integer, number, seconds, text
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.plugin import Plugin
 from tosip.pipeline.port_panel import (
@@ -18,6 +18,7 @@ from tosip.pipeline.port_panel import (
 )
 from tosip.pipeline.sorting import SortMode
 from tosip.pipeline.states import WorkerState
+from tosip.texts import beginning, printable
 
 LONGEST_MESSAGE = 4000
 NO_FRAME = "no frame yet"
@@ -30,6 +31,8 @@ def _last(plugin: Plugin) -> NDArray | None:
 
 
 def _status(plugin: Plugin) -> str:
+    if plugin.fault:
+        return Status.ERROR.value
     last = plugin.last_outcome
     if plugin.freshness.stale and not (last and last.failed):  # which tells more
         return STALE
@@ -37,10 +40,17 @@ def _status(plugin: Plugin) -> str:
 
 
 def _message(plugin: Plugin) -> str:
-    said = plugin.last_outcome.message[-LONGEST_MESSAGE:] if plugin.last_outcome else ""
+    if plugin.fault:
+        return _fit(plugin.fault)
+    said = plugin.last_outcome.message if plugin.last_outcome else ""
     if _status(plugin) == STALE:
-        return f"{TOO_OLD}\n{said}".strip()[:LONGEST_MESSAGE]
-    return said
+        said = f"{TOO_OLD}\n{said}".strip()
+    return _fit(said)
+
+
+def _fit(words: str, longest: int = LONGEST_MESSAGE) -> str:
+    """Return the beginning of a text, as a record takes it and a terminal shows it."""
+    return beginning(printable(words[:longest], "\n\t"), longest)
 
 
 def _enable(plugin: Plugin, value: str) -> None:
@@ -253,6 +263,7 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
         ),
         _status,
     ),
+    WRITE_MESSAGE,
     Item("Message", text("What the algorithm said last", LONGEST_MESSAGE), _message),
     Item(
         "MaxAge",
@@ -351,7 +362,7 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
     Item(
         "LastExit",
         text("How the worker ended last", 256),
-        lambda p: p.workers.last_exit[:256],
+        lambda p: _fit(p.workers.last_exit, 256),
         group="Worker",
     ),
     Item(
@@ -413,14 +424,20 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
     Item(
         "ReloadStatus",
         text("What came of the last reload", LONGEST_MESSAGE),
-        lambda p: p.reloader.status[-LONGEST_MESSAGE:],
+        lambda p: _fit(p.reloader.status),
         group="Reload",
     ),
     Item(
         "RestartRequired",
         text("Declarations that need a restart", LONGEST_MESSAGE),
-        lambda p: p.reloader.restart_required[:LONGEST_MESSAGE],
+        lambda p: _fit(p.reloader.restart_required),
         group="Reload",
+    ),
+    Item(
+        "StateStatus",
+        text("What became of the state that is kept", 256),
+        lambda p: p.kept.status[:256] if p.kept else "",
+        group="Worker",
     ),
     Item(
         "ProcessTimeout",

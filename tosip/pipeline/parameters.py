@@ -12,6 +12,7 @@ from typing import Any
 
 from tosip.description import Description, Kind, same_value
 from tosip.errors import TosipError
+from tosip.events import Event
 
 ParameterSet = Mapping[str, Any]
 """Plain values by declared name, read-only."""
@@ -30,7 +31,7 @@ class Parameters:
         self._commands = [f.name for f in description.inputs if f.kind is Kind.COMMAND]
         self._current: ParameterSet = MappingProxyType(description.defaults())
         self._staged: dict[str, Any] = {}
-        self._listeners: list[Callable[[str, Any], None]] = []
+        self._on_change: Event[[str, Any]] = Event(f"{owner}.params")
 
     def __getitem__(self, name: str) -> Any:
         return self._current[name]
@@ -47,7 +48,7 @@ class Parameters:
 
     def listen(self, listener: Callable[[str, Any], None]) -> None:
         """Call `listener(name, value)` after every change; all of one call are in force by then."""
-        self._listeners.append(listener)
+        self._on_change.connect(listener)
 
     def set(self, name: str, value: Any) -> Any:
         """Set one input and return the plain value that the next frame sees.
@@ -113,5 +114,4 @@ class Parameters:
 
     def _tell(self, changes: Mapping[str, Any]) -> None:
         for name, value in changes.items():
-            for listener in self._listeners:
-                listener(name, value)
+            self._on_change(name, value)

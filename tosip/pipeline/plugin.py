@@ -10,15 +10,18 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from tosip import names
 from tosip.algorithm import Status
 from tosip.description import Description
 from tosip.errors import ConfigurationError, ProtocolError, WorkerError
+from tosip.events import Event
 from tosip.pipeline.failure import Failure, failure_of
 from tosip.pipeline.freshness import Freshness
 from tosip.pipeline.jobs import AlgorithmFault, Answer, Job, Program, WorkerDied
+from tosip.pipeline.kept_state import KeptState
 from tosip.pipeline.ndarray import AttributeValue, NDArray
 from tosip.pipeline.parameters import Parameters
 from tosip.pipeline.pool import Pool
@@ -27,9 +30,13 @@ from tosip.pipeline.process import WorkerProcess
 from tosip.pipeline.queues import Entry, FrameQueue, Policy
 from tosip.pipeline.reload import Reloader
 from tosip.pipeline.sorting import Sorter, SortMode
+from tosip.pipeline.state import State
 from tosip.pipeline.supervisor import Turn
 from tosip.pipeline.throttle import Throttle
 from tosip.pipeline.workers import Workers
+from tosip.shortage import in_words, is_shortage
+
+FIRST_DELAY, LONGEST_DELAY = 0.05, 5.0  # s until frames that could not be sent are sent again
 
 log = logging.getLogger(__name__)
 
@@ -80,10 +87,11 @@ class _Done:
 class Plugin:
     """One plugin of an IOC: make it, `start` it, `connect` it to a port; `stop` ends it.
 
-    `on_outcome` and `on_change` are lists of functions to call, on the event loop, after every
-    frame and after every change of state; `on_failure` those for frames whose algorithm raised or
-    whose worker died, not for results that tell an error; `on_stale` those for when no good result
-    has come for `max_age` seconds (0: never).
+    Its events are called on the event loop: `on_outcome` after every frame, `on_change` after every
+    change of state, `on_failure` for frames whose algorithm raised or whose worker died, not for
+    results that tell an error, `on_stale` when no good result has come for `max_age` seconds (0:
+    never).
+    An algorithm that wants its state kept has it in `state_file`; None keeps none.
     """
 
     def __init__(
@@ -97,6 +105,7 @@ class Plugin:
         process_timeout: float = 10.0,
         threads: int = 1,
         max_age: float = 0.0,
+        state_file: Path | None = None,
     ) -> None:
         self.name = program.name
         self.program = program
@@ -114,15 +123,24 @@ class Plugin:
         self.dropped_arrays = 0
         self.dropped_output_arrays = 0
         self.last_outcome: Outcome | None = None
-        self.on_outcome: list[Callable[[Outcome], None]] = []
-        self.on_change: list[Callable[[], None]] = []
-        self.on_failure: list[Callable[[Failure], None]] = []
-        self.on_stale: list[Callable[[], None]] = []
+        self.on_outcome: Event[[Outcome]] = Event(f"{self.name}.on_outcome")
+        self.on_change: Event[[]] = Event(f"{self.name}.on_change")
+        self.on_failure: Event[[Failure]] = Event(f"{self.name}.on_failure")
+        self.on_stale: Event[[]] = Event(f"{self.name}.on_stale")
         self.freshness = Freshness(max_age, self._got_stale)
         self.bundle_count = 0  # whoever keeps failed frames tells by `kept_bundles`
         self.last_bundle = ""
-        self.workers = Workers(program, pool, self._changed, self._hand_out)
-        self.reloader = Reloader(program.file, self.workers, self._try_out, self._changed)
+        self.kept: KeptState | None = None
+        if state_file:
+            self.kept = KeptState(
+                program.name,
+                state_file,
+                self._snapshot,
+                lambda: self.workers.code_hash,
+                self.on_change,
+            )
+        self.workers = Workers(program, pool, self.on_change, self._hand_out, self.kept)
+        self.reloader = Reloader(program.file, self.workers, self._try_out, self.on_change)
         self.params = Parameters(self.name, Description("", ""))
         self.staging = False
         self.sorter: Sorter[_Done] = Sorter()
@@ -133,7 +151,10 @@ class Plugin:
         self._running = False
         self._last_taken = -1e9
         self._overdue: asyncio.TimerHandle | None = None
-        self.port.on_room.append(self._hand_out)
+        self._short = ""  # what is missing to send frames
+        self._again: asyncio.TimerHandle | None = None  # until they are sent again
+        self._delay = FIRST_DELAY
+        self.port.on_room.connect(self._hand_out)
 
     @property
     def description(self) -> Description:
@@ -167,6 +188,8 @@ class Plugin:
         self.workers.resize(self._threads)
         self._found = [(names.pascal_case(field.name), field.name) for field in description.outputs]
         self._running = True
+        if self.kept:
+            self.kept.start(description)
         return description
 
     async def stop(self) -> None:
@@ -175,10 +198,14 @@ class Plugin:
         Frames in process have a moment to finish; those that wait are dropped.
         """
         self._running = False
+        if self._again:
+            self._again.cancel()
         await self.reloader.stop()
         # Counted first: whoever is told that there is room sees counters that balance.
         self.counters.dropped += len(self.queue)
         self._dropped(self.queue.clear())
+        if self.kept:
+            await self.kept.stop(self.program.stop_timeout)
         await self.workers.stop()
         self._sort(self.sorter.flush)
         self.freshness.stop()
@@ -209,14 +236,13 @@ class Plugin:
 
     def _got_stale(self) -> None:
         log.warning("%s: no good result for %g s", self.name, self.max_age)
-        for listener in tuple(self.on_stale):
-            self._call(listener)
-        self._changed()
+        self.on_stale()
+        self.on_change()
 
     def connect(self, source: str) -> None:
         """Take arrays from the port `source` from now on; ConfigurationError if that cannot be."""
         self._ports.connect(self.name, source, self.receive, self.queue)
-        self._changed()
+        self.on_change()
 
     def receive(self, array: NDArray) -> None:
         """Take one array; returns at once."""
@@ -233,11 +259,11 @@ class Plugin:
         if entry is None:
             self.dropped_arrays += 1
             array.origin.done()
-            self._changed()
+            self.on_change()
         self._dropped(dropped)
         self._hand_out()
         if len(self.queue):  # what waits is shown at once; what is taken, with its outcome
-            self._changed()
+            self.on_change()
 
     def _dropped(self, entries: Sequence[Entry]) -> None:
         """Let go of entries that `counters` has as dropped."""
@@ -246,14 +272,14 @@ class Plugin:
             entry.array.origin.done()
             self._sort(self.sorter.skip, entry.number)
         if entries:
-            self._changed()
+            self.on_change()
 
     def enable(self, enabled: bool) -> None:
         """Take arrays, or none; the queue is left to drain."""
         self.enabled = enabled
         if not enabled:
             self.last_outcome = self.port.last = None  # or their arrays would stay leased
-        self._changed()
+        self.on_change()
 
     def write(self, name: str, value: Any) -> Any:
         """Set an input as an operator does: at once, or with `staging` when `params.apply` comes.
@@ -261,7 +287,7 @@ class Plugin:
         Returns the plain value; ParameterError as `Parameters.set`.
         """
         plain = (self.params.stage if self.staging else self.params.set)(name, value)
-        self._changed()
+        self.on_change()
         return plain
 
     def stage_changes(self, staging: bool) -> None:
@@ -269,12 +295,12 @@ class Plugin:
         self.staging = staging
         if not staging:
             self.params.discard()
-        self._changed()
+        self.on_change()
 
     def apply(self) -> None:
         """Put all staged values of inputs in force together."""
         self.params.apply()
-        self._changed()
+        self.on_change()
 
     async def _try_out(self, candidate: WorkerProcess) -> None:
         """Let newer code look at the last frame; what it makes of it is nobody's.
@@ -283,17 +309,17 @@ class Plugin:
         """
         if self.last_outcome is None:
             return
-        done: asyncio.Future[Answer | WorkerError | None]
+        done: asyncio.Future[Answer | WorkerError | ProtocolError | None]
         done = asyncio.get_running_loop().create_future()
         array, params = self.last_outcome.array, self.params.current
 
-        def finish(answer: Answer | WorkerError | None) -> None:
+        def finish(answer: Answer | WorkerError | ProtocolError | None) -> None:
             if not done.done():  # the reload may have been given up
                 done.set_result(answer)
 
         candidate.submit(Job(array, params, self.source, self.process_timeout, finish))
         answer = await done
-        if isinstance(answer, WorkerError):
+        if isinstance(answer, WorkerError | ProtocolError):
             raise answer
 
     def process_again(self) -> None:
@@ -317,7 +343,7 @@ class Plugin:
 
     def _hand_out(self) -> None:
         """Give waiting arrays to workers that can take them."""
-        while self._running and len(self.queue) and not self.port.blocked:
+        while self._running and len(self.queue) and not self.port.blocked and not self._again:
             supervisor = self.workers.free(self.params.current)
             if supervisor is None:
                 return
@@ -325,16 +351,47 @@ class Plugin:
             entry = self.queue.take()
             job = Job(
                 entry.array,
-                self.params.take(),
+                self.params.current,
                 self.source,
                 self.process_timeout,
                 functools.partial(self._done, entry),
             )
             try:
                 supervisor.submit(job)
-            except ProtocolError as error:  # no worker has seen it
-                # Not at once: it hands out the next, and all of them may be such.
-                asyncio.get_running_loop().call_soon(self._done, entry, error)
+            except Exception as error:  # noqa: BLE001 (it is counted, and logged there)
+                self._not_sent(entry, error)
+            else:
+                self.params.take()  # not before: a button that was pressed waits with its frame
+                self._short, self._delay = "", FIRST_DELAY
+
+    def _not_sent(self, entry: Entry, error: Exception) -> None:
+        """Deal with a frame that could not be sent: no worker has seen it."""
+        loop = asyncio.get_running_loop()
+        if is_shortage(error):
+            self.counters.in_process -= 1
+            self.queue.put_back(entry)
+            if not self._short:
+                log.warning("%s: frames wait: %s", self.name, in_words(error))
+            self._short = f"frames wait: {in_words(error)}"
+            self._again = loop.call_later(self._delay, self._send_again)
+            self._delay = min(2 * self._delay, LONGEST_DELAY)
+            self.on_change()
+            return
+        if not isinstance(error, ProtocolError | WorkerError):
+            log.error("%s: frame %d", self.name, entry.array.unique_id, exc_info=error)
+            error = ProtocolError(f"a fault of TOSIP: {error!r}")
+        # Not at once: it hands out the next, and all of them may be such.
+        loop.call_soon(self._done, entry, error)
+
+    def _send_again(self) -> None:
+        self._again = None
+        self._hand_out()
+        self.on_change()
+
+    @property
+    def fault(self) -> str:
+        """Why frames wait or the plugin is not looked after, if that is so; else empty."""
+        return self._short or self.workers.fault or self.reloader.fault
 
     def _done(self, entry: Entry, answer: Answer | WorkerError | ProtocolError | None) -> None:
         if answer is None:
@@ -349,6 +406,8 @@ class Plugin:
             log.exception("%s: frame %d", self.name, entry.array.unique_id)
             done = self._failed(entry, f"a fault of TOSIP: {error!r}")
         self.counters.in_process -= 1
+        if self.kept and isinstance(answer, Answer):
+            self.kept.changed()
         if done.outcome.failed:
             self.counters.failed += 1
         else:
@@ -360,18 +419,20 @@ class Plugin:
             self._tell_failure(entry.array, answer)
         self._sort(self.sorter.put, entry.number, done, time.monotonic())
         if self.sorter.mode is SortMode.SORTED:
-            self._changed()  # it may be held: SortFree
+            self.on_change()  # it may be held: SortFree
+
+    async def _snapshot(self) -> State | None:
+        return await self.workers.snapshot()
 
     def _tell_failure(self, array: NDArray, error: WorkerError) -> None:
         failure = failure_of(array, self.program, error) if self.on_failure else None
         if failure:
-            for listener in tuple(self.on_failure):
-                self._call(listener, failure)
+            self.on_failure(failure)
 
     def kept_bundles(self, count: int, last: str) -> None:
         """Know how many failed frames are kept, and under which name the last one."""
         self.bundle_count, self.last_bundle = count, last
-        self._changed()
+        self.on_change()
 
     def _look_again(self, entry: Entry) -> None:
         """Give an array to the next worker: it was not the array's fault, or nobody saw it."""
@@ -443,7 +504,7 @@ class Plugin:
         if self.sorter.mode is SortMode.UNSORTED:
             self._sort(self.sorter.flush)
         self._sort(self.sorter.overdue, time.monotonic())
-        self._changed()
+        self.on_change()
 
     def _stop_waiting(self) -> None:
         if self._overdue:
@@ -457,9 +518,8 @@ class Plugin:
         self.last_outcome = outcome if self.enabled else None
         if outcome.good:
             self.freshness.renew()
-        for listener in tuple(self.on_outcome):
-            self._call(listener, outcome)
-        self._changed()
+        self.on_outcome(outcome)
+        self.on_change()
         if done.result is not None:
             self._publish(done.result)
         if not self.enabled:
@@ -471,14 +531,4 @@ class Plugin:
             self.port.publish(result)
         else:
             self.dropped_output_arrays += 1
-            self._changed()
-
-    def _changed(self) -> None:
-        for listener in tuple(self.on_change):
-            self._call(listener)
-
-    def _call(self, listener: Callable[..., None], *arguments: Any) -> None:
-        try:
-            listener(*arguments)
-        except Exception:  # of a record, say: frames must go on
-            log.exception("%s: %r", self.name, listener)
+            self.on_change()

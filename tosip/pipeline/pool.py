@@ -28,8 +28,11 @@ from typing import Any
 import numpy as np
 
 from tosip.errors import ProtocolError, TosipError
+from tosip.events import Event
 from tosip.pipeline import socketpair
 from tosip.pipeline.protocol import check_layout
+from tosip.shortage import in_words, is_shortage
+from tosip.tasks import in_thread
 
 _SEAL_SHRINK_AND_GROW = socketpair.F_SEAL_SHRINK | socketpair.F_SEAL_GROW
 _SEAL_FUTURE_WRITE = 0x10  # Linux 5.1; fcntl has no name for it before Python 3.14
@@ -118,7 +121,7 @@ class Pool:
         self._returned: deque[Buffer] = deque()
         self._lock = threading.Lock()
         self._closed = False
-        self.on_change: list[Callable[[], None]] = []
+        self.on_change: Event[[]] = Event("Pool.on_change")
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
         self._watchers: dict[Callable[[], None], asyncio.AbstractEventLoop] = {}
 
@@ -195,13 +198,12 @@ class Pool:
             for lease in leases:
                 lease.view((size,), np.uint8)[:: mmap.PAGESIZE] = 0  # the kernel makes the page
 
-        await asyncio.to_thread(make)
+        await in_thread(make)
         self.changed()
 
     def changed(self) -> None:
         """Call what is in `on_change`: the figures may be new."""
-        for listener in tuple(self.on_change):
-            listener()
+        self.on_change()
 
     def watch(self, watcher: Callable[[], None]) -> None:
         """Call `watcher` on the running event loop after buffers have been given up."""
@@ -315,6 +317,9 @@ class Images:
         except (OSError, ValueError) as error:
             if isinstance(error, TosipError):
                 raise
+            if is_shortage(error):
+                self._gone.append(number)
+                raise PoolExhausted(f"image: not taken: {in_words(error)}") from error
             raise ProtocolError(f"image: expected sealable memory, got {error}") from error
         finally:
             os.close(descriptor)
@@ -348,6 +353,10 @@ class Images:
         """Return, once, the worker's numbers of buffers that the pool has given up."""
         gone, self._gone = self._gone, []
         return gone
+
+    def refuse(self, number: int) -> None:
+        """Know that the worker's buffer could not be taken: the worker may free it."""
+        self._gone.append(number)
 
     def dropped(self, buffer: Buffer) -> None:
         """Know that the pool has given a buffer up; called with the pool's lock held."""

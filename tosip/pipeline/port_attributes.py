@@ -11,16 +11,17 @@ has no value, such as a PV that is not connected, is left out of the array.
 
 import asyncio
 import functools
+import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-
-from tosip.description import Field, Kind, read_only
+from tosip.description import Field, Kind
+from tosip.events import Event
 from tosip.housekeeping import Item
+from tosip.pipeline.attributes import value_of
 from tosip.pipeline.attributes_file import (
     AttributesError,
     AttributesStatus,
@@ -34,7 +35,9 @@ from tosip.pipeline.attributes_file import (
     told,
 )
 from tosip.pipeline.ndarray import AttributeValue
-from tosip.pipeline.protocol import PIXEL_TYPES
+from tosip.shortage import in_words
+
+log = logging.getLogger(__name__)
 
 READ_TIMEOUT = 10.0  # s
 MOST_READING = 4  # threads of one port that wait for a disk
@@ -102,15 +105,15 @@ class PortAttributes:
     """The attributes of one port's file.
 
     `file` and `macros` are what was asked for last, `status` and `message` what has come of it.
-    `on_change` are functions to call, on the event loop, when these have changed. Without `source`
-    attributes from PVs are left out.
+    `on_change` is called, on the event loop, when these have changed. Without `source` attributes
+    from PVs are left out.
     """
 
     def __init__(self, params: Mapping[str, Parameter], source: Source | None = None) -> None:
         self.file = ""
         self.macros = ""
         self.status = AttributesStatus.OK
-        self.on_change: list[Callable[[], None]] = []
+        self.on_change: Event[[]] = Event("PortAttributes.on_change")
         self._params = params
         self._source = source
         self._fault = ""
@@ -143,6 +146,12 @@ class PortAttributes:
         """Wait until nothing is being read any more."""
         while self._task is not None and not self._task.done():
             await asyncio.wait([self._task])
+
+    async def in_force(self) -> None:
+        """Wait as `settled`; AttributesError if the file cannot be used."""
+        await self.settled()
+        if self._fault:
+            raise AttributesError(self.status, self._fault)
 
     def values(self) -> Mapping[str, AttributeValue]:
         """Return the attributes of an array that is made now."""
@@ -181,9 +190,7 @@ class PortAttributes:
 
     def _loaded(self, task: asyncio.Task[None]) -> None:
         if task is self._task and not task.cancelled():
-            task.result()  # a fault of TOSIP is not kept quiet
-            for changed in tuple(self.on_change):
-                changed()
+            self.on_change()
 
     async def _load(self) -> None:
         try:
@@ -195,6 +202,9 @@ class PortAttributes:
             self._refuse(AttributesStatus.NOT_FOUND, f"{fault}, got none"[:1000])
         except AttributesError as error:
             self._refuse(error.status, str(error))
+        except Exception as error:  # a shortage, or a fault of TOSIP: not kept quiet
+            log.exception("%s: attributes file", self.file)
+            self._refuse(AttributesStatus.NOT_FOUND, f"{self.file}: not read: {in_words(error)}")
         else:
             self.status, self._fault = AttributesStatus.OK, ""
 
@@ -228,7 +238,11 @@ class PortAttributes:
             with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(finish, definitions, error)
 
-        threading.Thread(target=read, name="attributes file", daemon=True).start()
+        try:
+            threading.Thread(target=read, name="attributes file", daemon=True).start()
+        except BaseException:
+            self._slots.release()
+            raise
         return await future
 
     def _bind(self, definitions: Iterable[Definition]) -> None:
@@ -280,7 +294,7 @@ class PortAttributes:
         def read() -> AttributeValue | None:
             try:
                 return convert(found.read())
-            except (TypeError, ValueError, OverflowError):  # NaN has no integer
+            except Exception:  # noqa: BLE001 (NaN has no integer; no attribute costs the frame)
                 return None
 
         return read
@@ -316,13 +330,5 @@ def _conversion(field: Field, datatype: DataType | None) -> Callable[[Any], Attr
 
 def _plain(value: Any) -> AttributeValue | None:
     """Return what an attribute can hold; None if it cannot hold this."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, int):
-        return value if -(2**63) <= value < 2**64 else None
-    if isinstance(value, (float, str)):
-        return value
-    array = np.asarray(value)
-    if array.ndim != 1 or array.dtype.name not in PIXEL_TYPES:
-        return None
-    return read_only(array, array.dtype)
+    kept, _ = value_of(value)
+    return kept

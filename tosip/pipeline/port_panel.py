@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -9,17 +10,18 @@ import numpy as np
 from tosip.description import Field, Kind, Severity
 from tosip.housekeeping import Item, button, choice, integer, number, seconds, text
 from tosip.pipeline.attributes_file import AttributesStatus
+from tosip.pipeline.epics_time import EPICS_EPOCH, within_epics
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.pool import Pool
-from tosip.pipeline.port_attributes import PortAttributes
+from tosip.pipeline.port_attributes import MOST_NAMED, PortAttributes
 from tosip.pipeline.ports import Port
 from tosip.pipeline.protocol import PIXEL_TYPES
 
 MEBIBYTE = 1024**2  # areaDetector's MB
 MOST_DIMENSIONS = 10  # of areaDetector's arrays
-EPICS_EPOCH = 631_152_000  # 1990-01-01T00:00:00Z in Unix seconds
 DATA_TYPES = tuple(name for name, _ in PIXEL_TYPES.values())
 COLOR_MODES = ("Mono", "Bayer", "RGB1", "RGB2", "RGB3", "YUV444", "YUV422", "YUV421")
+BAYER_PATTERNS = ("RGGB", "GBRG", "GRBG", "BGGR")
 _LARGEST = 2**31 - 1  # of an EPICS long
 
 
@@ -70,15 +72,21 @@ def last_array_items(last: Last[OwnerT], group: str) -> tuple[Item[OwnerT], ...]
             "UInt8",
         ),
         item("ColorMode", choice("Colour mode", *COLOR_MODES), lambda a: a.color_mode, "Mono"),
+        item(
+            "BayerPattern",
+            choice("Colours of the first two rows", *BAYER_PATTERNS),
+            lambda a: BAYER_PATTERNS[a.bayer_pattern],
+            BAYER_PATTERNS[0],
+        ),
     )
 
 
 def _epics_seconds(array: NDArray) -> int:
-    return max(0, min(math.floor(array.timestamp) - EPICS_EPOCH, _LARGEST))
+    return min(math.floor(within_epics(array.timestamp)) - EPICS_EPOCH, _LARGEST)
 
 
 def _nanoseconds(array: NDArray) -> int:
-    return int(array.timestamp % 1 * 1_000_000_000)
+    return int(within_epics(array.timestamp) % 1 * 1_000_000_000)
 
 
 def _dimensions(array: NDArray) -> "np.ndarray[Any, Any]":
@@ -103,13 +111,13 @@ async def _preallocate(owner: HasPort, _: bool) -> None:
 async def _set_file(owner: HasPort, value: str) -> None:
     if owner.port.attributes:
         owner.port.attributes.set_file(value)
-        await owner.port.attributes.settled()
+        await owner.port.attributes.in_force()
 
 
 async def _set_macros(owner: HasPort, value: str) -> None:
     if owner.port.attributes:
         owner.port.attributes.set_macros(value)
-        await owner.port.attributes.settled()
+        await owner.port.attributes.in_force()
 
 
 def _of_attributes(
@@ -119,6 +127,14 @@ def _of_attributes(
         return read(owner.port.attributes) if owner.port.attributes else without
 
     return value
+
+
+def _attributes_message(owner: HasPort) -> str:
+    """What is wrong with the file, and what the last array could not carry as it was."""
+    said = [owner.port.attributes.message] if owner.port.attributes else []
+    changed = owner.port.last.changed_attributes if owner.port.last else {}
+    said += [f"{name}: {words}" for name, words in islice(changed.items(), MOST_NAMED)]
+    return "; ".join(filter(None, said))[:1000]
 
 
 CALLBACKS: Item[Any] = Item(
@@ -168,8 +184,8 @@ ATTRIBUTE_ITEMS: tuple[Item[Any], ...] = (
     ),
     Item(
         "NDAttributesMessage",
-        text("What is wrong with that file", 1000),
-        _of_attributes(lambda a: a.message),
+        text("What is wrong with attributes", 1000),
+        _attributes_message,
         group="Attributes",
     ),
 )

@@ -6,20 +6,26 @@ whether its port is `blocked` before it makes the next array.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from tosip.errors import ConfigurationError
+from tosip.events import Event
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.port_attributes import PortAttributes
 
+MOST_LOGGED = 1000  # names of attributes, of one port
+
 Listener = Callable[[NDArray], None]
+
+log = logging.getLogger(__name__)
 
 
 class Room(Protocol):
     """What tells whether there is room behind a listener: a queue, or the next port."""
 
-    on_room: list[Callable[[], None]]
+    on_room: Event[[]]
 
     @property
     def blocked(self) -> bool:
@@ -29,60 +35,67 @@ class Room(Protocol):
 class Port:
     """Where arrays come out of a driver or a plugin.
 
-    `on_room` is a list of functions to call when a blocked port may be blocked no more. `last` is
-    the array that came out last. `callbacks` is areaDetector's ArrayCallbacks: without it nobody is
+    `on_room` is called when a blocked port may be blocked no more. `last` is the array that came
+    out last. `callbacks` is areaDetector's ArrayCallbacks: without it nobody is
     handed anything. `attributes` are what every array gets beside its own.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.on_room: list[Callable[[], None]] = []
+        self.on_room: Event[[]] = Event(f"{name}.on_room")
         self.last: NDArray | None = None
         self.callbacks = True
         self.attributes: PortAttributes | None = None
-        self._listeners: list[tuple[Listener, Room | None]] = []
+        self._on_array: Event[[NDArray]] = Event(f"{name}.publish")
+        self._rooms: dict[Listener, Room] = {}
+        self._logged: set[str] = set()
 
     def publish(self, array: NDArray) -> None:
         """Hand `array` to everyone who listens."""
         self.last = array  # before: attributes may tell of it
         if self.attributes and (added := self.attributes.values()):
             self.last = array = array.with_attributes(added)
+        if array.changed_attributes:
+            self._log_changed(array.changed_attributes)
         if self.callbacks:
-            for listener, _ in tuple(self._listeners):
-                listener(array)
+            self._on_array(array)
+
+    def _log_changed(self, changed: Mapping[str, str]) -> None:
+        """Log what was done to attributes that cannot be carried: once for each name."""
+        for name in changed.keys() - self._logged:
+            if len(self._logged) < MOST_LOGGED:
+                self._logged.add(name)
+                log.warning("%s: attribute %s: %s", self.name, name, changed[name])
 
     def listen(self, listener: Listener, room: Room | None = None) -> None:
         """Call `listener` with every array from now on; without `room` it always has some."""
-        self._listeners.append((listener, room))
+        self._on_array.connect(listener)
         if room is not None:
-            room.on_room.append(self._tell_room)
+            self._rooms[listener] = room
+            room.on_room.connect(self.on_room)
 
     def unlisten(self, listener: Listener) -> None:
         """Undo `listen`."""
-        index = [listening for listening, _ in self._listeners].index(listener)
-        _, room = self._listeners.pop(index)
+        self._on_array.disconnect(listener)
+        room = self._rooms.pop(listener, None)
         if room is not None:
-            room.on_room.remove(self._tell_room)
-        self._tell_room()
+            room.on_room.disconnect(self.on_room)
+        self.on_room()
 
     @property
     def blocked(self) -> bool:
         """Whether a listener that must not lose anything has no room."""
-        return any(room.blocked for _, room in self._listeners if room is not None)
+        return any(room.blocked for room in self._rooms.values())
 
     async def room(self) -> None:
         """Wait until the port is not blocked."""
         while self.blocked:
             changed = asyncio.Event()
-            self.on_room.append(changed.set)
+            self.on_room.connect(changed.set)
             try:
                 await changed.wait()
             finally:
-                self.on_room.remove(changed.set)
-
-    def _tell_room(self) -> None:
-        for told in tuple(self.on_room):
-            told()
+                self.on_room.disconnect(changed.set)
 
 
 class Ports:

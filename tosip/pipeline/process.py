@@ -6,7 +6,9 @@ other; not so a slow one, whose next frame shall have the newest parameters.
 """
 
 import asyncio
+import contextlib
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -19,15 +21,18 @@ from tosip.errors import ProtocolError
 from tosip.pipeline import protocol, socketpair
 from tosip.pipeline.channel import Channel
 from tosip.pipeline.child import Child
+from tosip.pipeline.code import Code
 from tosip.pipeline.jobs import AlgorithmFault, Answer, Circumstances, Job, Program, WorkerDied
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.output import Output
 from tosip.pipeline.parameters import ParameterSet
 from tosip.pipeline.pool import Images, Pool, PoolExhausted
+from tosip.pipeline.request import LONGEST_WORDS, Request, check_type
 from tosip.pipeline.resources import Household
 from tosip.pipeline.results import check_result
+from tosip.pipeline.state import State, received
+from tosip.shortage import in_words
 
-LONGEST_WORDS = 16 * 1024
 LARGEST_IMAGE = 1 << 40  # bytes; the pool's budget is for the pool to keep
 QUICK = 0.005  # s; a frame is sent ahead to a worker whose last one took less
 
@@ -61,8 +66,7 @@ class WorkerProcess:
         household = household or Household(program.name)
         self._child = Child(program, household, self._ended, self._exited)
         self.description = Description("", "")
-        self.code_hash = ""
-        self.code: Mapping[str, Any] = {}
+        self.code = Code(program.file.parent)
         self.python = ""
         self.numpy = ""
         self._pool = pool
@@ -78,7 +82,7 @@ class WorkerProcess:
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._channel: Channel | None = None
-        self._asked: tuple[str, asyncio.Future[protocol.Message]] | None = None
+        self._request = Request(self._child)
         self._timed_out = False
         self._stopping = False
 
@@ -102,15 +106,14 @@ class WorkerProcess:
         """Whether it has frames to look at."""
         return bool(self._jobs)
 
-    async def start(
-        self, *, run: bool = True, code: Mapping[str, Any] | None = None
-    ) -> Description:
+    async def start(self, *, run: bool = True, code: Code | None = None) -> Description:
         """Start the process and load the algorithm; with `run` false only read its declaration.
 
-        `code` is that of another worker, to be run whatever the files hold by now.
+        `code` is shared with other workers: its modules run whatever the files hold by now.
         AlgorithmFault when the user's code raises, WorkerDied when the process ends, ProtocolError
         when it does not say what was agreed.
         """
+        self.code = code or self.code
         try:
             channel = self._spawn()
             async with asyncio.timeout(self.program.start_timeout):
@@ -123,41 +126,70 @@ class WorkerProcess:
                     file=str(self.program.file),
                     **{"class": self.program.class_name},
                     start=run,
-                    code=dict(code or {}),
+                    code=dict(self.code.modules),
+                    again=self.code.again,
+                    watch=dict.fromkeys(self.program.watch, True),
                 )
+                self.code.on_module.append(self._pass_on)
                 ready = await self._expected(channel, "ready")
                 self.description = Description.from_plain(ready["description"])
         except TimeoutError:
             await self._child.kill(f"not ready in {self.program.start_timeout:g} s")
-            raise WorkerDied(self.exit_words) from None
+            raise self._did_not_start(self.exit_words) from None
         except (ProtocolError, AlgorithmFault) as error:
             await self._child.kill(str(error))
             raise
-        except OSError as error:
-            await self._child.kill(f"could not start: {error.strerror or error}")
+        except (OSError, MemoryError) as error:
+            await self._child.kill(f"could not start: {in_words(error)}")
             raise WorkerDied(self.exit_words) from error
         except WorkerDied as error:
             said = f": {self.output.last_lines[-1]}" if self.output.last_lines else ""
-            raise WorkerDied(f"{error}{said}") from None
-        self.code_hash = ready["code_hash"][:64]
-        self.code = ready["code"]
-        channel.listen(self._hear, self._fault)
+            raise self._did_not_start(f"{error}{said}") from None
+        self.code.loaded(ready["data"])
+        channel.listen(self._hear, self._hear_lost, self._fault)
         self._pool.watch(self._forget)
         return self.description
 
+    def _did_not_start(self, words: str) -> WorkerDied:
+        died = WorkerDied(words)
+        died.loading = bool(self.python)
+        return died
+
     async def _expected(self, channel: Channel, type_: str) -> protocol.Message:
-        message, descriptors = await channel.message()
-        socketpair.close(descriptors)
+        while True:
+            message, descriptors = await channel.message()
+            socketpair.close(descriptors)
+            if message is None or message.type != "code":
+                break
+            self._found(message)
         if message is None:
             if not await self._child.exits_within(self.program.stop_timeout):
                 await self._child.kill("closed its connection")
             raise WorkerDied(self.exit_words)
-        _check_type(message, type_, None)
+        check_type(message, type_, None)
         return message
+
+    @property
+    def code_hash(self) -> str:
+        """The hash of the code that it runs."""
+        return self.code.hash
+
+    def _found(self, message: protocol.Message) -> None:
+        """Note a module that the worker has imported; it must run what the others run."""
+        name, module = message["name"], {k: message[k] for k in ("file", "package", "text")}
+        if not self.code.add(name, module, self._pass_on):
+            self._child.kill_now(f"{module['file']} changed between two workers' imports")
+            self._give_back_jobs()
+
+    def _pass_on(self, name: str) -> None:
+        """Give the worker the text of a module that another one has imported."""
+        if self._channel and self.pid:
+            with contextlib.suppress(OSError):  # without it, the worker reads the file
+                self._channel.send("code", name=name, **self.code.modules[name])
 
     def can_take(self, params: ParameterSet) -> bool:
         """Whether a frame with these parameters may be submitted now."""
-        if self._child.verdict or self._stopping or self._asked or not self.pid:
+        if self._child.verdict or self._stopping or self._request.pending or not self.pid:
             return False
         # What the worker's own answer changes of its parameters must not be undone: it keeps its
         # set from frame to frame, and another is sent only when it has nothing in hand.
@@ -167,7 +199,8 @@ class WorkerProcess:
     def submit(self, job: Job) -> None:
         """Let the algorithm look at a frame, if `can_take` says so; the answer goes to `job.done`.
 
-        ProtocolError when the frame cannot be sent: the process has not seen it.
+        ProtocolError when the frame cannot be sent, OSError or MemoryError when there is nothing
+        left to send it with: the process has not seen it.
         """
         if self._channel is None:
             raise WorkerDied("not started")
@@ -215,35 +248,37 @@ class WorkerProcess:
             "spare": self._images.spare(),
         }
 
-    async def ask(self, type_: str, answer: str, **fields: Any) -> protocol.Message:
-        """Send what is no frame, while the worker has none in hand; return its answer.
-
-        Errors are those of `start`, with the time that a start may take.
-        """
+    async def _ask(
+        self, type_: str, answer: str, timeout: float, *sent: int, **fields: Any
+    ) -> tuple[protocol.Message, list[int]]:
         if self._channel is None or not self.pid:
             raise WorkerDied(self.exit_words or "not started")
-        answered: asyncio.Future[protocol.Message] = asyncio.get_running_loop().create_future()
-        self._asked = (answer, answered)
-        self._channel.send(type_, **fields)
-        try:
-            async with asyncio.timeout(self.program.start_timeout):
-                return await answered
-        except TimeoutError:
-            await self._child.kill(f"no {answer} in {self.program.start_timeout:g} s")
-            raise WorkerDied(self.exit_words) from None
-        finally:
-            self._asked = None
+        return await self._request.ask(self._channel, type_, answer, timeout, *sent, **fields)
 
-    def _heard_answer(self, message: protocol.Message) -> bool:
-        if self._asked is None or self._asked[1].done():
-            return False
-        type_, answered = self._asked
+    async def save(self) -> State | None:
+        """Ask the algorithm for its state, while the worker has no frame; None if it saves none.
+
+        NoAnswer if that takes longer than the program's `save_timeout`; other errors are those of
+        `start`. ProtocolError if the state is too large or not in sealed memory.
+        """
+        began = time.monotonic()
+        message, descriptors = await self._ask("save", "saved", self.program.save_timeout)
         try:
-            _check_type(message, type_, None)
-            answered.set_result(message)
-        except AlgorithmFault as fault:
-            answered.set_exception(fault)
-        return True
+            state = received(descriptors, message["bytes"], self.program.limits.memory_mib)
+        finally:
+            socketpair.close(descriptors)
+        if state:
+            state.seconds = time.monotonic() - began
+        return state
+
+    async def restore(self, state: State) -> None:
+        """Let the algorithm go on with a state, before its first frame; errors as `start`."""
+        timeout = self.program.start_timeout
+        await self._ask("restore", "restored", timeout, state.descriptor, bytes=state.size)
+
+    async def renew(self) -> None:
+        """Start a new instance of the class; errors are those of `start`."""
+        await self._ask("renew", "renewed", self.program.start_timeout)
 
     def _begin(self) -> None:
         """Give the first of the jobs its time."""
@@ -270,16 +305,34 @@ class WorkerProcess:
             self._timer.cancel()
             self._timer = None
 
-    def _hear(self, message: protocol.Message, descriptors: list[int]) -> None:
+    def _hear(self, message: protocol.Message, descriptors: list[int], lost: bool = False) -> None:
         try:
-            if self._heard_answer(message) or (self._stopping and self._heard_stop(message)):
+            if message.type == "code":
+                self._found(message)
                 return
-            answer = self._answer(message, descriptors)
+            if self._request.answered(message, descriptors) or (
+                self._stopping and self._heard_stop(message)
+            ):
+                return
+            answer = self._answer(message, descriptors, lost)
         except ProtocolError as error:
             self._child.kill_now(str(error))
             return
         finally:
             socketpair.close(descriptors)
+        self._finish(answer)
+
+    def _hear_lost(self, message: protocol.Message | None) -> None:
+        """Go on without what this process has no descriptor or memory for: the worker did well."""
+        if message is not None:
+            self._hear(message, [], lost=True)
+        elif self._request.fail(WorkerDied("no descriptor or memory left for its answer")):
+            return
+        elif self._jobs:
+            self._params = None  # the answer may have changed the worker's set
+            self._finish(ProtocolError("result: no descriptor or memory left to take it"))
+
+    def _finish(self, answer: Answer | AlgorithmFault | ProtocolError) -> None:
         job = self._jobs.popleft()
         if self._jobs:
             self._begin()
@@ -288,12 +341,14 @@ class WorkerProcess:
         job.done(answer)
         self._on_answer()
 
-    def _answer(self, message: protocol.Message, descriptors: list[int]) -> Answer | AlgorithmFault:
+    def _answer(
+        self, message: protocol.Message, descriptors: list[int], lost: bool
+    ) -> Answer | AlgorithmFault:
         if not self._jobs:
             raise ProtocolError(f"{message.type}: expected none without a frame")
         job = self._jobs[0]
         try:
-            _check_type(message, "result", self._sequence - len(self._jobs) + 1)
+            check_type(message, "result", self._sequence - len(self._jobs) + 1)
         except AlgorithmFault as fault:
             self._params = None
             fault.circumstances = self._circumstances(job)
@@ -306,13 +361,13 @@ class WorkerProcess:
                 self._jobs[1] = replace(ahead, params={**ahead.params, **message["params"]})
         self._seconds = message["seconds"]
         try:
-            return Answer(message, self._image(job.array, message["image"], descriptors))
+            return Answer(message, self._image(job.array, message["image"], descriptors, lost))
         except PoolExhausted as error:
             self._forget()
             return Answer(message, None, str(error))
 
     def _image(
-        self, array: NDArray, layout: Mapping[str, Any] | None, descriptors: list[int]
+        self, array: NDArray, layout: Mapping[str, Any] | None, descriptors: list[int], lost: bool
     ) -> NDArray | None:
         if layout is None:
             return None
@@ -320,17 +375,17 @@ class WorkerProcess:
         size = protocol.check_layout(shape, dtype, LARGEST_IMAGE)
         if not isinstance(shape, list) or not isinstance(dtype, str) or type(number) is not int:
             raise ProtocolError("image: expected its number beside its layout")
+        if lost:
+            self._images.refuse(number)
+            raise PoolExhausted("image: no descriptor left to take it")
         if not descriptors:
             raise ProtocolError("image: expected a descriptor beside its layout")
         lease = self._images.lease(number, descriptors.pop(), size)
-        color_mode = array.color_mode
-        if len(shape) != len(array.shape):
-            color_mode = "RGB1" if len(shape) == 3 and shape[2] == 3 else "Mono"
-        return replace(array, shape=tuple(shape), dtype=dtype, lease=lease, color_mode=color_mode)
+        return array.with_image(tuple(shape), dtype, lease)
 
     def _heard_stop(self, message: protocol.Message) -> bool:
         if message.type == "failed" and message["stage"] == "stop":
-            text = message["traceback"][-LONGEST_WORDS:]
+            text = message["traceback"][:LONGEST_WORDS]
             log.warning("%s: stop: %s", self.program.name, text)
             return True
         return message.type == "stopped"
@@ -346,10 +401,15 @@ class WorkerProcess:
     def _forget(self) -> None:
         """Tell the worker which memory the pool has given up: it is free when both let it go."""
         gone = self._known - self._pool.numbers()
-        self._known -= gone
         images = self._images.gone()
         if self._channel and (gone or images):
-            self._channel.send("forget", buffers=sorted(gone), images=images)
+            try:
+                self._channel.send("forget", buffers=sorted(gone), images=images)
+            except (OSError, MemoryError):  # it is told the next time
+                for number in images:
+                    self._images.refuse(number)
+                return
+        self._known -= gone
 
     async def stop(self) -> None:
         """Ask, then terminate, then kill; each has the program's `stop_timeout`."""
@@ -357,7 +417,8 @@ class WorkerProcess:
             return
         self._stopping = True
         if self._channel:
-            self._channel.send("stop")
+            with contextlib.suppress(OSError, MemoryError):  # then it is ended by force
+                self._channel.send("stop")
         await self._child.stop(self.program.stop_timeout)
 
     async def kill(self, verdict: str) -> None:
@@ -367,6 +428,8 @@ class WorkerProcess:
     def close(self) -> None:
         """Close what belongs to a process that has ended, or was never started."""
         self._pool.unwatch(self._forget)
+        if self._pass_on in self.code.on_module:
+            self.code.on_module.remove(self._pass_on)
         self._images.close()
         self._child.close()
         if self._channel:
@@ -386,9 +449,14 @@ class WorkerProcess:
     def _exited(self) -> None:
         self._stop_timer()
         self._on_exit()
-        if self._asked and not self._asked[1].done():
-            self._asked[1].set_exception(WorkerDied(self.exit_words))
+        self._request.fail(WorkerDied(self.exit_words))
         self._give_up_jobs()
+
+    def _give_back_jobs(self) -> None:
+        """Let other workers look at the frames: this one does not run what they run."""
+        self._stop_timer()
+        while self._jobs:
+            self._jobs.popleft().done(None)
 
     def _give_up_jobs(self) -> None:
         """Fail the frame that the process was looking at; it has not seen those behind."""
@@ -408,25 +476,11 @@ class WorkerProcess:
             job.params,
             job.timeout,
             self._timed_out,
-            self.code,
-            self.code_hash,
+            dict(self.code.modules),
+            self.code.hash,
             self.python,
             self.numpy,
             tuple(self.output.last_lines),
-        )
-
-
-def _check_type(message: protocol.Message, type_: str, sequence: int | None) -> None:
-    """Refuse a message of another type; AlgorithmFault if it tells that the algorithm raised."""
-    if message.type not in (type_, "failed"):
-        raise ProtocolError(f"message: expected {type_}, got {message.type}")
-    if message.fields.get("sequence") != sequence:
-        raise ProtocolError(f"{message.type}: expected number {sequence}")
-    if message.type == "failed":
-        raise AlgorithmFault(
-            message["stage"][:40],
-            message["error"][:LONGEST_WORDS],
-            message["traceback"][-LONGEST_WORDS:],
         )
 
 

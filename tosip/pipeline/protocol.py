@@ -8,19 +8,29 @@ passed beside the first message that needs it.
 A conversation:
 
     worker: hello          my versions                       IOC: load     this file, this class
-    worker: ready          the description, the code's hash   (or failed: why, with the traceback)
+    worker: code           a module of the algorithm's own, whenever it finds one
+    worker: ready          the description                    (or failed: why, with the traceback)
+    IOC:    code           a module that another worker of the plugin has found
     IOC:    frame          pixels, attributes, parameters     worker: result  (or failed)
     IOC:    forget         buffers that are gone              IOC: stop       worker: stopped
     IOC:    renew          a new instance of the class        worker: renewed (or failed)
     IOC:    save           what it knows, for a newer worker  worker: saved   (or failed)
     IOC:    restore        what an older worker knew          worker: restored (or failed)
 
+`load` holds in `code` the modules of another worker, to be run whatever the files hold; in `again`
+those that the running version has imported late, to be read with the rest; in `watch` names of data
+files, beside those that the algorithm names. `ready` holds in `data` their digests.
+
+A state travels in sealed memory beside `saved` and `restore`, which hold its length in `bytes`: 0
+in `saved` if there is none. The IOC does not read it.
+
 A frame whose `params` are null has those of the frame before; its `attributes` are added to those
 of the frame before unless it is `fresh`. `spare` and `images` are numbers of
 image buffers that the worker has made: those that nobody reads any more, those that are gone.
 
 The `FLAT` fields hold values by name: text, bools, floats, ints that fit into 64 bits, and 1-D
-arrays of numbers. Arrays are binary. A message's bytes are
+arrays of numbers. Arrays are binary; those of bools travel as uint8, and what is declared says that
+they are bools. A message's bytes are
 
     the JSON's length (4 bytes, little-endian), the JSON, the arrays one after the other,
     each beginning at a multiple of 8 bytes
@@ -47,7 +57,7 @@ import numpy as np
 
 from tosip.errors import ProtocolError
 
-VERSION = 2
+VERSION = 3
 
 # A longer message travels in a shared-memory buffer of its own. The socket takes about 200 KiB.
 LONGEST_INLINE = 64 * 1024
@@ -57,7 +67,8 @@ LONGEST_JSON = 16 * 1024 * 1024
 MOST_DIGITS = 4300  # of an integer: Python's own limit
 
 # The fields that hold plain values by name, and nothing nested.
-FLAT = ("attributes", "params", "outputs", "state")
+FLAT = ("attributes", "params", "outputs")
+_DECLARED = ("params", "outputs")
 
 # NumPy's names: areaDetector's, and bytes per pixel or array element.
 PIXEL_TYPES: Mapping[str, tuple[str, int]] = {
@@ -91,8 +102,11 @@ MESSAGES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
         "class": (str, type(None)),
         "start": (bool,),
         "code": _OBJECT,
+        "again": _OBJECT,
+        "watch": _OBJECT,
     },
-    "ready": {"description": _OBJECT, "code_hash": (str,), "code": _OBJECT},
+    "code": {"name": (str,), "file": (str,), "package": (bool,), "text": (str,)},
+    "ready": {"description": _OBJECT, "data": _OBJECT},
     "frame": {
         "sequence": (int,),
         "buffer": (int,),
@@ -127,8 +141,8 @@ MESSAGES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
     "renew": {},
     "renewed": {},
     "save": {},
-    "saved": {"state": _OBJECT},
-    "restore": {"state": _OBJECT},
+    "saved": {"bytes": (int,)},
+    "restore": {"bytes": (int,)},
     "restored": {},
     "stop": {},
     "stopped": {},
@@ -165,6 +179,7 @@ def encode(type_: str, **fields: Any) -> bytes:
     In the flat fields, NumPy's scalars become Python's, arrays of another byte order the native's.
     """
     _check(type_, fields)
+    given = dict(fields)
     arrays: list[np.ndarray[Any, Any]] = []
     for field in FLAT:
         if fields.get(field):
@@ -174,7 +189,9 @@ def encode(type_: str, **fields: Any) -> bytes:
     except (TypeError, ValueError, RecursionError) as error:
         raise ProtocolError(f"{type_}: expected values that JSON can hold, got {error}") from error
     if len(data) > LONGEST_JSON:
-        raise ProtocolError(f"{type_}: expected at most {LONGEST_JSON} bytes, got {len(data)}")
+        raise ProtocolError(
+            f"{type_}{_largest(fields)}: expected at most {LONGEST_JSON} bytes, got {len(data)}"
+        )
     prefix = len(data).to_bytes(_PREFIX, "little")
     if not arrays:
         return prefix + data
@@ -184,8 +201,21 @@ def encode(type_: str, **fields: Any) -> bytes:
         parts += (bytes(-size % _ALIGNMENT), array.data)
         size += -size % _ALIGNMENT + array.nbytes
     if size > LONGEST:
-        raise ProtocolError(f"{type_}: expected at most {LONGEST} bytes, got {size}")
+        raise ProtocolError(
+            f"{type_}{_largest(given)}: expected at most {LONGEST} bytes, got {size}"
+        )
     return b"".join(parts)
+
+
+def _largest(fields: Mapping[str, Any]) -> str:
+    """Return the name of the value that takes the most room in a message."""
+    sizes = {f".{name}": len(value) for name, value in fields.items() if isinstance(value, str)}
+    for field in FLAT:
+        for name, value in (fields.get(field) or {}).items():
+            if isinstance(value, (str, np.ndarray)):
+                size = value.nbytes if isinstance(value, np.ndarray) else len(value)
+                sizes[f".{field}.{name}"] = size
+    return max(sizes, key=lambda name: sizes[name], default="")
 
 
 def decode(data: bytes) -> Message:
@@ -259,11 +289,13 @@ def _with_places(
         return values
     # Names that are no Unicode may become one name: its array must not be sent twice.
     changed = {name.encode(errors="replace").decode(): value for name, value in values.items()}
+    declared = owner.rpartition(".")[2] in _DECLARED
     for name, value in _rest(owner, changed):
         if isinstance(value, np.ndarray):
-            if value.ndim != 1 or value.dtype.name not in PIXEL_TYPES:
+            given = value.view(np.uint8) if declared and value.dtype == bool else value
+            if given.ndim != 1 or given.dtype.name not in PIXEL_TYPES:
                 raise _no_value(owner, name, f"{value.dtype} of shape {value.shape}")
-            array = np.ascontiguousarray(value, value.dtype.newbyteorder("="))
+            array = np.ascontiguousarray(given, given.dtype.newbyteorder("="))
             arrays.append(array)
             changed[name] = {"dtype": array.dtype.name, "count": len(array)}
         elif isinstance(value, (np.generic, str, int, float)):

@@ -4,9 +4,9 @@ import enum
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 
+from tosip.events import Event
 from tosip.pipeline.ndarray import NDArray
 
 
@@ -37,12 +37,12 @@ class Entry:
 class FrameQueue:
     """Arrays waiting for a worker, at most `size`.
 
-    `on_room` is a list of functions to call when there is room after there may have been none.
+    `on_room` is called when there is room after there may have been none.
     """
 
     def __init__(self, size: int, policy: Policy) -> None:
         self._policy = policy
-        self.on_room: list[Callable[[], None]] = []
+        self.on_room: Event[[]] = Event("FrameQueue.on_room")
         self._size = max(1, size)
         self._numbers = itertools.count()
         self._entries: deque[Entry] = deque()
@@ -105,5 +105,4 @@ class FrameQueue:
 
     def _tell_room(self) -> None:
         if not self.blocked:
-            for listener in tuple(self.on_room):
-                listener()
+            self.on_room()

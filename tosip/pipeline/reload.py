@@ -10,17 +10,26 @@ import asyncio
 import contextlib
 import importlib.util
 import logging
+import math
 import os
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from tosip.errors import ProtocolError, WorkerError
 from tosip.pipeline.jobs import AlgorithmFault
 from tosip.pipeline.process import WorkerProcess
+from tosip.pipeline.worker.code import text_digest
+from tosip.pipeline.worker.data import data_digests, data_files
 from tosip.pipeline.workers import RestartRequired, Workers
+from tosip.shortage import in_words
+from tosip.tasks import BackgroundTask, in_thread
 
 INTERVAL = 0.25  # s between two looks at the files
 SETTLED = 0.1  # s without a change after which files are taken to be whole
+EMPTY = 2.0  # s that a file may stay empty before it is taken to be whole
+COARSEST = 2.0  # s between times that a file system tells apart; contents are compared after that
+NOTHING = text_digest("")
 
 log = logging.getLogger(__name__)
 
@@ -44,21 +53,22 @@ class Reloader:
         self._workers = workers
         self._try_out = try_out
         self._on_change = on_change
-        self._failed = False
+        self._failed: Contents | None = None  # what was tried in vain
         self._requested = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._task = BackgroundTask(f"reload {workers.name}", self._watch, on_change)
 
     def start(self) -> None:
         """Watch from now on."""
-        name = f"reload {self._workers.name}"
-        self._task = asyncio.create_task(self._watch(), name=name)
+        self._task.start()
 
     async def stop(self) -> None:
         """Watch no more; a reload that has begun is given up."""
-        if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await self._task.stop()
+
+    @property
+    def fault(self) -> str:
+        """Why the files are not watched at present; empty if they are."""
+        return self._task.fault
 
     def request(self) -> None:
         """Reload, whether the files have changed or not."""
@@ -66,15 +76,24 @@ class Reloader:
 
     async def _watch(self) -> None:
         seen: Look = {}  # the files may have changed since the worker has read them
+        loop = asyncio.get_running_loop()
+        pending, again = False, math.inf
         while True:
             requested = await self._pause(INTERVAL)
             now = await self._look()
             if now != seen:
-                now = await self._settle(now)
-            changed, seen = now != seen, now
-            if requested or (changed and self.automatic and await self._differs()):
-                await self._reload()
+                seen = await self._settle(now)
+                pending, again = True, loop.time() + COARSEST
+            compare = pending or self._mixed() or loop.time() > again
+            if requested or (compare and self.automatic and await self._differs(pending)):
+                await self._reload(requested)
                 seen = await self._look_again(seen)
+            if self.automatic:
+                pending, again = False, math.inf if loop.time() > again else again
+
+    def _mixed(self) -> bool:
+        """Whether a worker that was started later has read newer data than the others."""
+        return self._workers.code.mixed and self._failed is None
 
     async def _pause(self, seconds: float) -> bool:
         """Wait; return whether a reload was requested meanwhile."""
@@ -86,45 +105,85 @@ class Reloader:
         return requested
 
     async def _settle(self, now: "Look") -> "Look":
-        """Wait until nothing changes any more: an editor or a checkout may be at work."""
+        """Wait until nothing changes any more: an editor or a checkout may be at work.
+
+        A file that has become empty is waited for longer: its writer is not done.
+        """
+        loop = asyncio.get_running_loop()
+        patience = loop.time() + EMPTY
         while True:
             await asyncio.sleep(SETTLED)
             before, now = now, await self._look()
-            if now == before:
+            if now == before and (loop.time() > patience or not self._emptied(now)):
                 return now
 
+    def _emptied(self, now: "Look") -> bool:
+        code = self._workers.code
+        before = {**code.data_files(), **code.texts()}
+        return any(
+            stamp and not stamp.size and before.get(path, NOTHING) not in (NOTHING, "")
+            for path, stamp in now.items()
+        )
+
     async def _look(self) -> "Look":
-        # The folder, for code that failed may want a module that is not there yet.
-        paths = {str(self._file), str(self._file.parent), *self._files()}
-        return await asyncio.to_thread(_look, paths)
+        return await in_thread(_look, self._file, self._files(), *self._data())
 
     async def _look_again(self, seen: "Look") -> "Look":
         """Look at what has to be watched now; a change during the reload must not be missed."""
         now = await self._look()
         return {path: seen.get(path, stamp) for path, stamp in now.items()}
 
-    def _files(self) -> Iterable[str]:
-        return (source["file"] for source in self._workers.code.values())
+    def _files(self) -> set[str]:
+        """The files of all modules: of those that run, and of those that did not come to that."""
+        codes = (self._workers.code, self._workers.tried)
+        return {module["file"] for code in codes for module in code.modules.values()}
 
-    async def _differs(self) -> bool:
-        """Whether the files hold other code than what runs; not while the main one is missing."""
-        texts = {source["file"]: source["text"] for source in self._workers.code.values()}
-        return await asyncio.to_thread(_differs, self._file, texts) or self._failed
+    def _data(self) -> tuple[Path, list[str]]:
+        """Return the folder and the names of the data files."""
+        names = [*self._workers.description.watch, *self._workers.watch]
+        return self._workers.code.folder, names
 
-    async def _reload(self) -> None:
+    async def _differs(self, changed: bool) -> bool:
+        """Whether the files hold something else than what runs, or than what was tried in vain.
+
+        Not while the main one is missing. `changed` says that a file or folder has been changed.
+        """
+        texts, data = contents = await self._contents()
+        if not self._file.exists():
+            return False
+        if self._failed is not None:
+            return changed or contents != self._failed
+        code = self._workers.code
+        running = code.texts()
+        return (
+            code.mixed
+            or data != code.data_files()
+            or any(texts.get(p) != running[p] for p in running)
+        )
+
+    async def _contents(self) -> "Contents":
+        return await in_thread(_contents, self._files(), *self._data())
+
+    async def _reload(self, requested: bool) -> None:
         self._say("loading")
+        tried = await self._contents()
         try:
-            await self._workers.reload(self._try_out)
+            lost = await self._workers.reload(self._try_out, anew=requested)
         except RestartRequired as error:
-            self._failed = True
+            self._failed = tried
             self._say(f"not loaded: {error}", ", ".join(error.changes))
         except (WorkerError, ProtocolError) as error:
-            self._failed = True
+            self._failed = tried
             reason = error.traceback if isinstance(error, AlgorithmFault) else str(error)
             self._say(f"not loaded, {self._workers.code_hash} goes on: {reason}")
+        except Exception as error:
+            self._failed = tried
+            log.exception("%s: reload", self._workers.name)
+            self._say(f"not loaded, {self._workers.code_hash} goes on: {in_words(error)}")
         else:
-            self._failed = False
-            self._say(f"loaded {self._workers.code_hash}")
+            self._failed = None
+            anew = f", started anew: {lost}" if lost else ""
+            self._say(f"loaded {self._workers.code_hash}{anew}")
 
     def _say(self, status: str, restart_required: str = "") -> None:
         self.status, self.restart_required = status, restart_required
@@ -132,29 +191,48 @@ class Reloader:
         self._on_change()
 
 
-Look = dict[str, tuple[int, int, int] | None]
+class Stamp(NamedTuple):
+    """What changes with a file. Programs can put `modified` back, but not `changed`."""
+
+    modified: int
+    changed: int
+    size: int
+    inode: int
+    device: int
 
 
-def _look(paths: Iterable[str]) -> Look:
+Look = dict[str, Stamp | None]
+
+Contents = tuple[dict[str, str | None], dict[str, str]]
+"""The digests of modules' texts, None where there is none, and of data files, by path."""
+
+
+def _look(file: Path, files: Iterable[str], folder: Path, names: Iterable[str]) -> Look:
+    # The folders, for code that failed may want a module that is not there yet.
+    folders = {os.path.dirname(each) for each in files}
+    data = (os.path.join(folder, each) for each in data_files(str(folder), names))
+    paths = {str(file), str(file.parent), *files, *folders, *data}
     return {path: _stamp(path) for path in paths}
 
 
-def _stamp(path: str) -> tuple[int, int, int] | None:
+def _stamp(path: str) -> Stamp | None:
     try:
         status = os.stat(path)
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    return Stamp(
+        status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev
+    )
 
 
-def _differs(file: Path, texts: dict[str, str]) -> bool:
-    if not file.exists():
-        return False
-    return any(_text(path) != text for path, text in texts.items())
+def _contents(files: Iterable[str], folder: Path, names: Iterable[str]) -> Contents:
+    data = data_digests(str(folder), names)
+    texts = {path: _text_digest(path) for path in files}
+    return texts, {os.path.join(folder, path): digest for path, digest in data.items()}
 
 
-def _text(path: str) -> str | None:
+def _text_digest(path: str) -> str | None:
     try:
-        return importlib.util.decode_source(Path(path).read_bytes())
+        return text_digest(importlib.util.decode_source(Path(path).read_bytes()))
     except (OSError, SyntaxError, UnicodeDecodeError):
         return None

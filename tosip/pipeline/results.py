@@ -40,10 +40,13 @@ def _status(text: str) -> Status:
 def _outputs(description: Description, outputs: Mapping[str, Any]) -> dict[str, Any]:
     if outputs.keys() != {field.name for field in description.outputs}:
         raise ProtocolError(f"result.outputs: expected those of {description.name}")
-    try:
-        return {field.name: field.plain(outputs[field.name]) for field in description.outputs}
-    except ValueError as error:
-        raise ProtocolError(f"result.outputs: {error}"[:200]) from error
+    plain = {}
+    for field in description.outputs:
+        try:
+            plain[field.name] = field.plain(outputs[field.name])
+        except ValueError as error:
+            raise ProtocolError(f"result.outputs.{field.name}: {error}"[:200]) from error
+    return plain
 
 
 def _params(description: Description, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
 import socket
@@ -36,6 +37,17 @@ SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE
 
 _MSG_CMSG_CLOEXEC = 0x40000000  # Linux's; PyPy has no name for it
 _CONTROL_BYTES = socket.CMSG_LEN(MOST_DESCRIPTORS * 4)
+
+
+class ContentLost(OSError):
+    """This process had no descriptor or memory for what came with a packet.
+
+    `message` is what came nevertheless; None if the message itself is lost.
+    """
+
+    def __init__(self, number: int, message: protocol.Message | None = None) -> None:
+        super().__init__(number, os.strerror(number))
+        self.message = message
 
 
 def memfd(name: str) -> int:
@@ -92,20 +104,25 @@ def receive(sock: socket.socket) -> tuple[protocol.Message | None, list[int]]:
     """Receive one message and the descriptors beside it, which the caller has to close.
 
     The message is None when the other side has closed. A packet that is not what was agreed
-    raises ProtocolError, its descriptors closed.
+    raises ProtocolError, its descriptors closed; ContentLost if this process has no room for them.
     """
     # Python makes 64 KiB of room sooner than it copies out of a buffer that is kept.
     data, control, flags, _ = sock.recvmsg(
         protocol.LONGEST_INLINE + 1, _CONTROL_BYTES, _MSG_CMSG_CLOEXEC
     )
     descriptors = _descriptors(control)
+    # The kernel stops at the first that it has no place for, in this process or in our buffer.
+    lost = bool(flags & socket.MSG_CTRUNC) and len(descriptors) < MOST_DESCRIPTORS
     try:
-        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+        if flags & socket.MSG_TRUNC or (flags & socket.MSG_CTRUNC and not lost):
             raise ProtocolError("packet: expected a shorter one or fewer descriptors")
         if not data:
             close(descriptors)
             return None, []
         message = protocol.decode(data)
+        if lost:
+            close(descriptors)
+            raise ContentLost(errno.EMFILE, None if message.type == "large" else message)
         if message.type == "large":
             message = _receive_large(message["bytes"], descriptors)
     except ProtocolError:
@@ -135,6 +152,8 @@ def _receive_large(size: int, descriptors: list[int]) -> protocol.Message:
         if not stat.S_ISREG(given.st_mode) or given.st_size != size:
             raise ProtocolError(f"large: expected {size} bytes, got {given.st_size}")
         data = os.pread(descriptor, size, 0)
+    except MemoryError:
+        raise ContentLost(errno.ENOMEM) from None
     except OSError as error:
         raise ProtocolError(f"large: expected sealed memory, got {error}") from error
     finally:

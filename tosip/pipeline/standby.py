@@ -1,12 +1,12 @@
 """A worker that waits, loaded, so that a recovery does not pay for the imports."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
 from tosip.errors import ProtocolError, WorkerError
 from tosip.pipeline.process import WorkerProcess
+from tosip.tasks import BackgroundTask
 
 RETRY_DELAY = 5.0  # s before another try when it did not start, or has ended as it waited
 
@@ -29,7 +29,8 @@ class Standby:
         self._start = start
         self._on_change = on_change
         self._worker: WorkerProcess | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._task = self._new_task()
+        self._before: list[BackgroundTask] = []
 
     @property
     def ready(self) -> bool:
@@ -43,22 +44,29 @@ class Standby:
         worker, self._worker = self._worker, None
         return worker
 
+    def _new_task(self) -> BackgroundTask:
+        return BackgroundTask(f"standby {self._name}", self._keep, self._on_change)
+
     def renew(self) -> None:
         """Get another one ready, with the code that runs now."""
-        if self._task:
-            self._task.cancel()
-        self._task = asyncio.create_task(self._keep(self._task), name=f"standby {self._name}")
+        self._task.cancel()
+        self._before.append(self._task)
+        self._task = self._new_task()
+        self._task.start()
 
-    async def _keep(self, before: "asyncio.Task[None] | None") -> None:
-        if before:
-            with contextlib.suppress(asyncio.CancelledError):
-                await before
+    async def _keep(self) -> None:
+        await self._wait_for_those_before()
         await self._end()
         while True:
             if not self.ready:
                 await self._end()
                 await self._fill()
             await asyncio.sleep(RETRY_DELAY)
+
+    async def _wait_for_those_before(self) -> None:
+        while self._before:  # they may have a worker in hand
+            await self._before[0].ended()
+            del self._before[:1]
 
     async def _fill(self) -> None:
         try:
@@ -75,8 +83,6 @@ class Standby:
 
     async def stop(self) -> None:
         """End the worker and start no other."""
-        if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await self._task.stop()
+        await self._wait_for_those_before()
         await self._end()

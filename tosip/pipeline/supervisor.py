@@ -7,20 +7,26 @@ good, whatever the files hold by then; newer code comes in by `candidate`, `prep
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tosip.description import Description
 from tosip.errors import ProtocolError, WorkerError
-from tosip.pipeline.jobs import AlgorithmFault, Job, Program, WorkerDied
+from tosip.pipeline.code import Code
+from tosip.pipeline.jobs import AlgorithmFault, Job, Program, StateLost, WorkerDied
+from tosip.pipeline.kept_state import KeptState
 from tosip.pipeline.parameters import ParameterSet
 from tosip.pipeline.pool import Pool
 from tosip.pipeline.process import WorkerProcess
 from tosip.pipeline.resources import Household
 from tosip.pipeline.standby import Standby
+from tosip.pipeline.state import State
 from tosip.pipeline.states import Event, WorkerState, next_state
+from tosip.shortage import is_shortage
+from tosip.tasks import BackgroundTask
 
 QUARANTINE_AFTER = 5
 FIRST_DELAY = 0.5
@@ -41,7 +47,8 @@ class Supervisor:
     """One supervised worker.
 
     `on_change` is called after whatever operators can see changes, `on_ready` when the worker has
-    started. `household` is the plugin's, for all its processes.
+    started. `household` is the plugin's, for all its processes, and `kept` the algorithm's state on
+    the disk.
     """
 
     def __init__(
@@ -51,6 +58,7 @@ class Supervisor:
         on_change: Callable[[], None],
         on_ready: Callable[[], None],
         household: Household,
+        kept: KeptState | None = None,
     ) -> None:
         self.program = program
         self._household = household
@@ -59,13 +67,14 @@ class Supervisor:
         self.restarts = 0
         self.last_exit = ""
         self.last_exit_time = 0.0  # time.monotonic
-        self.code_hash = ""
-        self.code: Mapping[str, Any] = {}
+        self.code = Code(program.file.parent)
         self._pool = pool
         self._on_change = on_change
         self._on_ready = on_ready
+        self._kept = kept
         self._worker: WorkerProcess | None = None
         self._failures = 0
+        self._shortages = 0  # starts in a row for which there was no descriptor, say
         self._swapping = False
         self._rested = asyncio.Event()
         self._died = asyncio.Event()
@@ -73,8 +82,9 @@ class Supervisor:
         self._standby: Standby | None = None
         if program.standby:
             self._standby = Standby(program.name, self._start_standby, on_change)
-        self._keeper: asyncio.Task[None] | None = None
-        self._leaving: asyncio.Task[None] | None = None
+        self._turn: Turn | None = None
+        self._keeper = self._new_keeper()
+        self._leaving: BackgroundTask | None = None
 
     @property
     def pid(self) -> int:
@@ -95,7 +105,7 @@ class Supervisor:
         """Start the worker for the first time; what is wrong with the algorithm comes through."""
         self._step(Event.START)
         self.description = await self._launch()
-        self._keep()
+        self._keeper.start()
         return self.description
 
     def start_like(self, first: "Supervisor", turn: Turn | None = None) -> None:
@@ -104,12 +114,17 @@ class Supervisor:
         Returns at once; the worker is started when it has its `turn`.
         """
         self.description, self.code = first.description, first.code
+        self._turn = turn
         self._step(Event.START)
-        self._keep(launch=turn or contextlib.nullcontext())
+        self._keeper.start()
 
-    def _keep(self, *, launch: Turn | None = None) -> None:
-        name = f"keep {self.program.name}"
-        self._keeper = asyncio.create_task(self._keep_alive(launch), name=name)
+    def _new_keeper(self) -> BackgroundTask:
+        return BackgroundTask(f"keep {self.program.name}", self._keep_alive, self._on_change)
+
+    @property
+    def fault(self) -> str:
+        """Why the worker is not looked after at present; empty if all is well."""
+        return self._keeper.fault
 
     def can_take(self, params: ParameterSet) -> bool:
         """Whether a frame with these parameters may be submitted now."""
@@ -133,8 +148,8 @@ class Supervisor:
             self._step(Event.DONE)
             self._rested.set()
 
-    async def candidate(self, code: Mapping[str, Any] | None = None) -> WorkerProcess:
-        """Start a worker beside the running one, with what the files hold now or with `code`.
+    async def candidate(self, code: Code) -> WorkerProcess:
+        """Start a worker beside the running one, with `code`: if that is empty, with the files'.
 
         It gets no frames before `take_over`. Errors are those of `WorkerProcess.start`.
         """
@@ -150,30 +165,60 @@ class Supervisor:
     async def _start_standby(self) -> WorkerProcess:
         return await self.candidate(self.code)
 
-    async def prepare(self, candidate: WorkerProcess) -> None:
+    async def prepare(self, candidate: WorkerProcess, *, anew: bool) -> str:
         """Let the running worker finish its frames and hand over what it has saved, if anything.
 
-        `take_over` or `resume` has to follow. AlgorithmFault or WorkerDied if one of them fails.
+        Returns why the candidate starts anew although the algorithm saves its state, or nothing.
+        StateLost if that would be so, the running worker could go on, and `anew` does not allow it.
+        `take_over` or `resume` has to follow. AlgorithmFault or WorkerDied if the candidate fails.
         """
+        await self._rest()
+        lost = ""
+        try:
+            state = await self._saved()
+        except (AlgorithmFault, WorkerDied, ProtocolError) as error:
+            state, lost = None, f"{error} (in save)"
+            if not anew and self._worker and self._worker.pid:
+                raise StateLost(lost) from error
+        if state:
+            await candidate.restore(state)
+        if self.state in (WorkerState.STOPPING, WorkerState.STOPPED) or not candidate.pid:
+            raise WorkerDied(candidate.exit_words or "stopped")
+        return lost
+
+    async def _rest(self) -> None:
+        """Give the worker no more frames, and wait until it has finished those that it has."""
         self._swapping = True
         while self.state is WorkerState.BUSY:
             self._rested.clear()
             await self._rested.wait()
-        state = await self._saved()
-        if state:
-            await candidate.ask("restore", "restored", state=state)
-        if self.state in (WorkerState.STOPPING, WorkerState.STOPPED) or not candidate.pid:
-            raise WorkerDied(candidate.exit_words or "stopped")
 
-    async def _saved(self) -> Mapping[str, Any]:
+    async def _saved(self) -> State | None:
         if self.state is not WorkerState.IDLE or self._worker is None:
-            return {}
+            return await self._kept_state(self.description)
+        return await self._worker.save()
+
+    async def snapshot(self) -> State | None:
+        """Return what the algorithm saves between two frames; errors are those of `save`.
+
+        None if it saves nothing, or no worker is there to ask. Not while a reload is under way.
+        """
         try:
-            state: Mapping[str, Any] = (await self._worker.ask("save", "saved"))["state"]
-        except (AlgorithmFault, WorkerDied) as error:  # code that cannot be replaced is worse
-            log.warning("%s: save: %s: nothing is handed over", self.program.name, error)
-            return {}
-        return state
+            await self._rest()
+            if self.state is not WorkerState.IDLE or self._worker is None:
+                return None
+            return await self._worker.save()
+        finally:
+            self.resume()
+
+    async def _kept_state(self, description: Description) -> State | None:
+        """Return the state to start with; not after two failures in a row: it may be the cause."""
+        if self._kept is None:
+            return None
+        if self._failures > 1:
+            self._kept.left_out("two failures in a row")
+            return None
+        return await self._kept.state(description)
 
     def resume(self) -> None:
         """Let the older worker go on."""
@@ -182,15 +227,17 @@ class Supervisor:
 
     def take_over(self, candidate: WorkerProcess) -> None:
         """Let `candidate` have the frames from now on; the older worker is stopped."""
-        if self._keeper:
-            self._keeper.cancel()
+        self._keeper.cancel()
         old, self._worker = self._worker, candidate
         if old:
-            self._leaving = asyncio.create_task(end(old), name=f"end {self.program.name}")
-        self.code, self.code_hash = candidate.code, candidate.code_hash
+            name = f"end {self.program.name}"
+            self._leaving = BackgroundTask(name, functools.partial(end, old), restart=False)
+            self._leaving.start()
+        self.code, self.description = candidate.code, candidate.description
         self._failures = 0
         self._died.clear()
-        self._keep()
+        self._keeper = self._new_keeper()
+        self._keeper.start()
         self._step(Event.SWAP)
         self.resume()
         if self._standby:
@@ -205,16 +252,13 @@ class Supervisor:
         if self.state in (WorkerState.STOPPED, WorkerState.STOPPING):
             return
         self._step(Event.STOP)
-        if self._keeper:
-            self._keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._keeper
+        await self._keeper.stop()
         if self._standby:
             await self._standby.stop()
         if self._worker:
             await end(self._worker)
         if self._leaving:
-            await self._leaving
+            await self._leaving.ended()
         self._rested.set()
         self._step(Event.GONE)
 
@@ -232,10 +276,21 @@ class Supervisor:
         return worker
 
     async def _launch(self) -> Description:
+        worker = await self._loaded()
+        state = await self._kept_state(worker.description)
+        if state and self._kept:
+            self._kept.restored(await _restored(worker, state))
+            if not worker.pid:  # the state has ended it
+                worker.close()
+                worker = await self._loaded()
+        return self._ready(worker)
+
+    async def _loaded(self) -> WorkerProcess:
+        """Return a worker that has loaded the algorithm: the one that stands by, or another."""
         worker = self._standby.take() if self._standby else None
         if worker:
             self._worker = worker
-            return self._ready(worker)
+            return worker
         worker = self._worker = self._make()
         try:
             description = await worker.start(code=self.code)
@@ -247,53 +302,64 @@ class Supervisor:
         except (WorkerError, ProtocolError):
             worker.close()
             raise
-        return self._ready(worker)
+        except Exception:
+            await worker.kill("a fault of TOSIP")
+            worker.close()
+            raise
+        return worker
 
     def _ready(self, worker: WorkerProcess) -> Description:
-        self.code, self.code_hash = worker.code, worker.code_hash
+        self.code = worker.code
         self._step(Event.READY)
         self._on_ready()
         if self._standby:
             self._standby.renew()
         return worker.description
 
-    async def _keep_alive(self, launch: Turn | None) -> None:
-        if launch:
-            async with launch:
-                await self._try_launch()
+    async def _keep_alive(self) -> None:
+        """Do what the state asks for, whatever came before: this may be started again itself."""
         while True:
-            while self.state is WorkerState.BACKOFF:
-                await self._restart()
-            await self._died.wait()
-            self._died.clear()
+            if self.state is WorkerState.STARTING:
+                turn, self._turn = self._turn, None
+                async with turn or contextlib.nullcontext():
+                    await self._try_launch()
+            elif self.state is WorkerState.BACKOFF:
+                await self._back_off()
+            elif self.state is WorkerState.QUARANTINED:
+                await self._rearmed.wait()
+                self._failures = 0
+                self._step(Event.REARM)
+            else:
+                await self._died.wait()
+                self._died.clear()
 
-    async def _restart(self) -> None:
+    async def _back_off(self) -> None:
         if self._worker:
             self._worker.close()
             self.restarts += 1
+        if self._shortages:  # nothing that the algorithm has done
+            await asyncio.sleep(restart_delay(self._shortages + 1))
+            self._step(Event.RETRY)
+            return
         self._failures += 1
         if self._failures > QUARANTINE_AFTER:
-            await self._quarantine()
+            log.error("%s: worker quarantined after: %s", self.program.name, self.last_exit)
+            self._rearmed.clear()
+            self._step(Event.GIVE_UP)
         else:
             await asyncio.sleep(restart_delay(self._failures))
             self._step(Event.RETRY)
-        await self._try_launch()
 
     async def _try_launch(self) -> None:
         try:
             await self._launch()
         except (WorkerError, ProtocolError) as error:
+            self._shortages = self._shortages + 1 if is_shortage(error) else 0
             self._note_exit(str(error))
             log.warning("%s: worker did not start: %s", self.program.name, error)
             self._step(Event.DIED)
-
-    async def _quarantine(self) -> None:
-        log.error("%s: worker quarantined after: %s", self.program.name, self.last_exit)
-        self._rearmed.clear()
-        self._step(Event.GIVE_UP)
-        await self._rearmed.wait()
-        self._failures = 0
-        self._step(Event.REARM)
+        else:
+            self._shortages = 0
 
     def _on_exit(self, worker: WorkerProcess) -> None:
         running = self.state in (WorkerState.IDLE, WorkerState.BUSY)
@@ -311,6 +377,20 @@ class Supervisor:
     def _step(self, event: Event) -> None:
         self.state = next_state(self.state, event)
         self._on_change()
+
+
+async def _restored(worker: WorkerProcess, state: State) -> str:
+    """Let a worker go on with a state; return why it starts anew instead, or nothing."""
+    try:
+        await worker.restore(state)
+    except (AlgorithmFault, WorkerDied) as error:
+        if worker.pid:  # what it has half restored goes
+            with contextlib.suppress(AlgorithmFault, WorkerDied):
+                await worker.renew()
+                return f"{error} (in restore)"
+            await worker.kill("did not start anew")
+        return f"{error} (in restore)"
+    return ""
 
 
 async def end(worker: WorkerProcess) -> None:

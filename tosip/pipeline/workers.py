@@ -2,18 +2,21 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
 
 from tosip.description import Description
 from tosip.errors import ConfigurationError, WorkerError
+from tosip.pipeline.code import Code
 from tosip.pipeline.jobs import Program
+from tosip.pipeline.kept_state import KeptState
 from tosip.pipeline.parameters import ParameterSet
 from tosip.pipeline.pool import Pool
 from tosip.pipeline.process import WorkerProcess
 from tosip.pipeline.resources import Household
+from tosip.pipeline.state import State
 from tosip.pipeline.states import WorkerState
 from tosip.pipeline.supervisor import Supervisor, Turn
+from tosip.tasks import BackgroundTask
 
 MOST_WORKERS = 16
 
@@ -42,7 +45,8 @@ class RestartRequired(WorkerError):
 class Workers:
     """All workers of one plugin; the arguments are those of `Supervisor`.
 
-    `household` tells what their processes use and print, also those that have ended.
+    `household` tells what their processes use and print, also those that have ended. `tried` is the
+    code that the last reload has found, as far as it came.
     """
 
     def __init__(
@@ -51,13 +55,17 @@ class Workers:
         pool: Pool,
         on_change: Callable[[], None],
         on_ready: Callable[[], None],
+        kept: KeptState | None = None,
     ) -> None:
         self.household = Household(program.name)
-        self._arguments = (program, pool, on_change, on_ready, self.household)
+        self._arguments = (program, pool, on_change, on_ready, self.household, kept)
         self.name = program.name
+        self.watch = program.watch
+        self._handing_over = asyncio.Lock()
         self._supervisors = [Supervisor(*self._arguments)]
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._leaving: list[BackgroundTask] = []
         self._retired_restarts = 0
+        self.tried = self.code
 
     @property
     def description(self) -> Description:
@@ -85,6 +93,11 @@ class Workers:
         return self._retired_restarts + sum(each.restarts for each in self._supervisors)
 
     @property
+    def fault(self) -> str:
+        """Why one of them is not looked after at present; empty if all is well."""
+        return next((each.fault for each in self._supervisors if each.fault), "")
+
+    @property
     def last_exit(self) -> str:
         """How the worker that ended last came to it, in words."""
         ended = [each for each in self._supervisors if each.last_exit]
@@ -92,8 +105,8 @@ class Workers:
 
     @property
     def code_hash(self) -> str:
-        """The hash of the code that the first one runs."""
-        return self._supervisors[0].code_hash
+        """The hash of all code that they have loaded."""
+        return self.code.hash
 
     @property
     def printed(self) -> Sequence[str]:
@@ -101,8 +114,8 @@ class Workers:
         return self._supervisors[0].printed
 
     @property
-    def code(self) -> Mapping[str, Any]:
-        """The texts that the first one runs, by module; `file` and `text` of each."""
+    def code(self) -> Code:
+        """What they run."""
         return self._supervisors[0].code
 
     @property
@@ -150,9 +163,9 @@ class Workers:
 
     def _retire(self, supervisor: Supervisor) -> None:
         self._retired_restarts += supervisor.restarts
-        leaving = asyncio.create_task(supervisor.stop(), name=f"stop {self.name}")
-        self._leaving.add(leaving)
-        leaving.add_done_callback(self._leaving.discard)
+        leaving = BackgroundTask(f"stop {self.name}", supervisor.stop, restart=False)
+        leaving.start()
+        self._leaving = [*(each for each in self._leaving if each.running), leaving]
 
     def free(self, params: ParameterSet) -> Supervisor | None:
         """Find a worker that can take a frame with these parameters: an idle one if there is."""
@@ -160,23 +173,32 @@ class Workers:
         idle = [each for each in able if each.state is WorkerState.IDLE]
         return next(iter(idle or able), None)
 
-    async def reload(self, try_out: Callable[[WorkerProcess], Awaitable[None]]) -> None:
+    async def reload(
+        self, try_out: Callable[[WorkerProcess], Awaitable[None]], *, anew: bool = False
+    ) -> str:
         """Let workers with what the files hold now take over, all together, between two frames.
 
-        `try_out` is given the first of them and raises if it is no good. RestartRequired,
-        WorkerError or ProtocolError if it comes to nothing: then all goes on as before.
+        `try_out` is given the first of them and raises if it is no good. Returns why they start
+        anew although the algorithm saves its state, or nothing; StateLost instead if a running
+        worker could go on, unless `anew` allows it. RestartRequired, WorkerError or ProtocolError
+        if it comes to nothing: then all goes on as before.
         """
         supervisors = list(self._supervisors)
         candidates: list[WorkerProcess] = []
         prepared: list[Supervisor] = []
+        lost: list[str] = []
         try:
-            candidates.append(await supervisors[0].candidate())
+            self.tried = Code(self.code.folder, again=self.code.late)
+            candidates.append(await supervisors[0].candidate(self.tried))
             await self._examine(candidates[0], try_out)
             for supervisor in supervisors[1:]:
-                candidates.append(await supervisor.candidate(candidates[0].code))
-            for supervisor, candidate in zip(supervisors, candidates, strict=True):
-                prepared.append(supervisor)
-                await supervisor.prepare(candidate)
+                candidates.append(await supervisor.candidate(self.tried))
+            async with self._handing_over:
+                for supervisor, candidate in zip(supervisors, candidates, strict=True):
+                    prepared.append(supervisor)
+                    lost.append(await supervisor.prepare(candidate, anew=anew))
+                for supervisor, candidate in zip(supervisors, candidates, strict=True):
+                    supervisor.take_over(candidate)
         except BaseException:
             for supervisor in prepared:
                 supervisor.resume()
@@ -184,8 +206,12 @@ class Workers:
                 await candidate.stop()
                 candidate.close()
             raise
-        for supervisor, candidate in zip(supervisors, candidates, strict=True):
-            supervisor.take_over(candidate)
+        return next(filter(None, lost), "")
+
+    async def snapshot(self) -> State | None:
+        """Return what the first worker's algorithm saves, between two frames; errors as `save`."""
+        async with self._handing_over:
+            return await self._supervisors[0].snapshot()
 
     async def _examine(
         self, candidate: WorkerProcess, try_out: Callable[[WorkerProcess], Awaitable[None]]
@@ -195,7 +221,7 @@ class Workers:
             raise RestartRequired(changes)
         await try_out(candidate)
         # What it has learnt from the trial it must not know when the frame comes.
-        await candidate.ask("renew", "renewed")
+        await candidate.renew()
 
     def rearm(self) -> None:
         """Let those that are quarantined start again."""
@@ -204,4 +230,5 @@ class Workers:
 
     async def stop(self) -> None:
         """End all workers, gently if they let themselves."""
-        await asyncio.gather(*(each.stop() for each in self._supervisors), *self._leaving)
+        leaving = (each.ended() for each in self._leaving)
+        await asyncio.gather(*(each.stop() for each in self._supervisors), *leaving)

@@ -20,10 +20,11 @@ once are clouds; missing in a few, they are those cameras' fault.
 from __future__ import annotations
 
 import enum
+import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from statistics import median
 from typing import Any
@@ -210,10 +211,23 @@ class Field(Algorithm[Params, Figures]):
     """
 
     stateful = True
+    keep_state = True
 
     def __init__(self) -> None:
         self._exposures: list[Exposure] = []
         self._past: dict[tuple[int, str], list[float]] = {}
+
+    def save(self) -> bytes:
+        """Return the cameras' past and the latest exposures, as JSON."""
+        past = [[camera, name, widths] for (camera, name), widths in self._past.items()]
+        exposures = [asdict(exposure) for exposure in self._exposures]
+        return json.dumps({"past": past, "exposures": exposures}).encode()
+
+    def restore(self, state: bytes) -> None:
+        """Go on with what `save` has returned; an older version's state may raise."""
+        saved = json.loads(state)
+        self._past = {(camera, name): widths for camera, name, widths in saved["past"]}
+        self._exposures = [exposure_of(plain) for plain in saved["exposures"]]
 
     def process(
         self,
@@ -308,6 +322,13 @@ class Field(Algorithm[Params, Figures]):
         return Result(figures, Status.OK if good else Status.WARNING, message)
 
 
+def exposure_of(plain: Mapping[str, Any]) -> Exposure:
+    """Make an exposure of what `asdict` made of one, and JSON of that: its keys are text."""
+    readings = {int(camera): Reading(**reading) for camera, reading in plain["readings"].items()}
+    ratios = {int(camera): ratio for camera, ratio in plain["ratios"].items()}
+    return Exposure(**{**plain, "readings": readings, "ratios": ratios})
+
+
 def judge(
     latest: list[Exposure], lasting: Mapping[int, float], params: Params
 ) -> tuple[FieldState, str]:
@@ -387,7 +408,13 @@ def camera_number(value: Any, port: str) -> int | None:
 
 
 def start_time(attributes: Mapping[str, Any], metadata: Metadata) -> float:
-    """Return DATE-OBS (UTC) in Unix seconds, or else the frame's time stamp."""
+    """Return the start of exposure in Unix seconds.
+
+    A driver that sets TimeSource has read the header, in all its spellings; frames from elsewhere
+    may have DATE-OBS (UTC).
+    """
+    if "TimeSource" in attributes:
+        return metadata.timestamp
     text = str(attributes.get("DATE-OBS", "")).strip().rstrip("Z")
     if "T" not in text:  # a date without a time
         return metadata.timestamp

@@ -9,7 +9,7 @@ a warning that says so.
 
 The pixel's own width is part of the recorded image and is not taken out of the figures.
 
-Needs NumPy and SciPy; never changes the frame, never holds a copy of it.
+Needs NumPy and SciPy; never changes the frame, and copies it only to mark undefined pixels.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from tosip import (
     output,
     param,
 )
+from tosip.names import UNDEFINED_PIXELS
+from tosip.pipeline.worker.image import undefined_as_nan
 from tosip.stars.frame import UnusableFrameError, measure_frame
 from tosip.stars.sample import Stars, trailed, width_and_scatter
 
@@ -177,6 +179,8 @@ class Focus(Algorithm[Params, Figures]):
         metadata: Metadata,
     ) -> Result[Figures]:
         """Measure one frame, (rows, columns), of any real number type."""
+        if attributes.get(UNDEFINED_PIXELS):  # else integers, which are quicker
+            image = undefined_as_nan(image, attributes)
         try:
             frame = measure_frame(
                 image,

@@ -1,17 +1,49 @@
-"""softioc's autosave: what operators have set is as it was after a restart."""
+"""softioc's autosave: what operators have set is as it was after a restart.
+
+A choice is kept as its text: its number may be another choice's when the IOC starts again.
+"""
 
 import contextlib
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import yaml
 from softioc import autosave
 
+from tosip.description import Field, Kind
+
 NAME = "tosip"
 PERIOD = 5.0  # s: at most so much is lost if the IOC is killed
 
+# What the log says of each value that is not the configured one, and how to go back.
+TAKEN = "%s: %r was kept; write %r to return to what is configured"
+
 log = logging.getLogger(__name__)
+
+
+class Kept:
+    """The entry of one record in the file; `value` is the plain one read from it, None if none is.
+
+    `read` returns the record's plain value; softioc calls it in a thread of its own.
+    """
+
+    def __init__(self, name: str, field: Field, read: Callable[[], Any]) -> None:
+        self.value: Any = None
+        self._field = field
+        self.get = read
+        autosave.add_pv_to_autosave(self, name, True)
+
+    def set(self, value: Any) -> None:
+        """Take what the file says; files of earlier versions have the numbers of choices."""
+        choices = self._field.choices
+        if self._field.kind is Kind.ENUM and type(value) is int:
+            value = choices[value] if 0 <= value < len(choices) else str(value)
+        elif self._field.kind is Kind.BOOL and value in (0, 1):
+            value = bool(value)
+        self.value = value
 
 
 def keep_in(folder: Path) -> None:

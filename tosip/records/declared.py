@@ -1,25 +1,26 @@
 """The records of what an algorithm declares: its inputs, and its outputs with the frame's time."""
 
-import logging
 from typing import Any
 
 from tosip import names
 from tosip.algorithm import Status
 from tosip.description import Description, Field, Kind
-from tosip.pipeline.parameters import ParameterError
+from tosip.events import call
 from tosip.pipeline.plugin import Outcome, Plugin
-from tosip.records.values import INPUTS, Demand, Figure, Readback
-
-log = logging.getLogger(__name__)
+from tosip.records.demands import Demand
+from tosip.records.refusals import WriteMessages
+from tosip.records.values import INPUTS, Figure, Readback
 
 
 class DeclaredRecords:
-    """Inputs and outputs of one plugin."""
+    """Inputs and outputs of one plugin; `messages` say why one was refused."""
 
-    def __init__(self, prefix: str, plugin: Plugin, description: Description) -> None:
+    def __init__(
+        self, prefix: str, plugin: Plugin, description: Description, messages: WriteMessages
+    ) -> None:
         self._plugin = plugin
         self._inputs: dict[str, tuple[Demand, Readback | None]] = {
-            field.name: self._input(prefix, field) for field in description.inputs
+            field.name: self._input(prefix, field, messages) for field in description.inputs
         }
         self._outputs = {
             field.name: Figure(names.readback(prefix, field.name), field)
@@ -27,29 +28,31 @@ class DeclaredRecords:
         }
         plugin.params.listen(self._parameter_changed)
         self._shown: float | None = None  # time stamp of the frame whose outputs are valid
-        plugin.on_outcome.append(self._frame_done)
-        plugin.on_stale.append(self._got_stale)
+        plugin.on_outcome.connect(self._frame_done)
+        plugin.on_stale.connect(self._got_stale)
 
     def demands(self) -> list[Demand]:
         """List the records that operators write."""
         return [demand for demand, _ in self._inputs.values()]
 
-    def _input(self, prefix: str, field: Field) -> tuple[Demand, Readback | None]:
-        def write(value: Any) -> Any:
-            try:
-                return self._plugin.write(field.name, value)
-            except ParameterError as error:
-                log.warning("refused: %s", error)
-                params = self._plugin.params
-                return params.staged.get(field.name, params[field.name])
+    def _input(
+        self, prefix: str, field: Field, messages: WriteMessages
+    ) -> tuple[Demand, Readback | None]:
+        def write(value: Any) -> None:
+            self._plugin.write(field.name, value)
 
-        initial = self._plugin.params[field.name]
-        command = field.kind is Kind.COMMAND
+        def in_force() -> Any:
+            params = self._plugin.params
+            return params.staged.get(field.name, params[field.name])
+
+        saved = field.kind is not Kind.COMMAND
         pv = names.demand(prefix, field.name)
-        demand = Demand(pv, field, initial, write, saved=not command, group=INPUTS)
-        if command:
+        message = messages[prefix]
+        demand = Demand(pv, field, write, in_force, message, saved=saved, group=INPUTS)
+        if field.kind is Kind.COMMAND:
             return demand, None
-        return demand, Readback(names.readback(prefix, field.name), field, initial)
+        readback = names.readback(prefix, field.name)
+        return demand, Readback(readback, field, self._plugin.params[field.name])
 
     def _parameter_changed(self, name: str, value: Any) -> None:
         demand, readback = self._inputs[name]
@@ -65,8 +68,8 @@ class DeclaredRecords:
         for name, record in self._outputs.items():
             if outcome.failed or outcome.outputs is None:
                 record.invalidate(time)
-            else:
-                record.set(outcome.outputs[name], time)
+            elif not call(record.name, record.set, outcome.outputs[name], time):
+                call(record.name, record.invalidate, time)
 
     def _got_stale(self) -> None:
         if self._shown is None:  # what failed stays what it is

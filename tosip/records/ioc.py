@@ -7,6 +7,7 @@ be set before. Records can be made only before the IOC runs.
 import asyncio
 import contextlib
 import ctypes
+import logging
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -16,28 +17,34 @@ from typing import TypeVar
 from softioc import asyncio_dispatcher, builder, imports, softioc
 
 from tosip.description import Description
-from tosip.housekeeping import Item, OwnerT
+from tosip.errors import TosipError
+from tosip.events import call
+from tosip.health import HEALTH
+from tosip.housekeeping import HEALTH_ITEMS, Item, OwnerT
 from tosip.pipeline.panel import PLUGIN_ITEMS
 from tosip.pipeline.plugin import Plugin
 from tosip.pipeline.pool import Pool
 from tosip.pipeline.port_attributes import PortAttributes, parameters
 from tosip.pipeline.port_panel import POOL_MASTER_ITEMS, HasPort
 from tosip.pipeline.workers import MOST_WORKERS
-from tosip.records.autosaving import keep_in
+from tosip.records.autosaving import TAKEN, keep_in
 from tosip.records.database import load_plugin, load_port, load_text, record_names
 from tosip.records.declared import DeclaredRecords
+from tosip.records.demands import Demand
 from tosip.records.housekeeping import HousekeepingRecords
 from tosip.records.process_variables import ProcessVariables
 from tosip.records.pvi import Entries, declared_entries, item_entries, part_entries, structure
 from tosip.records.quick import remember_accepted_values
+from tosip.records.refusals import WriteMessages
 from tosip.records.security import use_access_security
-from tosip.records.values import Demand
 
 # Each record that is posted is one EPICS callback; EPICS drops them when 2000 wait.
 CALLBACK_QUEUE = 50_000
 POLL = 1.0  # s
 
 PortT = TypeVar("PortT", bound=HasPort)
+
+log = logging.getLogger(__name__)
 
 
 class _Polled:
@@ -52,7 +59,7 @@ class _Polled:
         if figures == self._last:
             return False
         self._last = figures
-        self._changed()
+        call("records", self._changed)
         return True
 
 
@@ -68,6 +75,7 @@ class Ioc:
         self._changed: list[Callable[[], None]] = []
         self._polled: list[_Polled] = []
         self._demands: list[Demand] = []
+        self._messages = WriteMessages()
         self._parts: list[str] = []
         self._templates: list[Callable[[], None]] = []  # they follow the records that they need
         self._structures: list[str] = []
@@ -79,7 +87,12 @@ class Ioc:
 
     def add_pool(self, pool: Pool) -> None:
         """Make the records that the pool figures of all ports follow."""
-        pool.on_change.append(self._add_items("POOL:", pool, POOL_MASTER_ITEMS))
+        pool.on_change.connect(self._add_items("POOL:", pool, POOL_MASTER_ITEMS))
+
+    def add_health(self, name: str) -> None:
+        """Make the records of what TOSIP itself has contained in this process."""
+        changed = self.add_part(name, HEALTH, HEALTH_ITEMS, "Faults of TOSIP")
+        self._polled.append(_Polled(HEALTH.figures, changed))
 
     def add_driver(
         self, name: str, driver: PortT, items: Sequence[Item[PortT]], model: str
@@ -97,9 +110,9 @@ class Ioc:
         self._templates.append(lambda: load_plugin(self.prefix, name, model, most))
         entries = declared_entries(prefix, description) | item_entries(prefix, PLUGIN_ITEMS)
         self._add_structure(name, description.doc, entries)
-        self._demands += DeclaredRecords(prefix, plugin, description).demands()
+        self._demands += DeclaredRecords(prefix, plugin, description, self._messages).demands()
         changed = self._add_port(name, plugin, PLUGIN_ITEMS)
-        plugin.on_change.append(changed)
+        plugin.on_change.connect(changed)
         self._polled.append(_Polled(plugin.workers.household.figures, changed))
 
     def add_part(
@@ -116,7 +129,7 @@ class Ioc:
         owner.port.attributes = attributes
         self._attributes.append(attributes)
         changed = self._add_items(f"{name}:", owner, items)
-        attributes.on_change.append(changed)
+        attributes.on_change.connect(changed)
         self._polled.append(_Polled(lambda: attributes.message, changed))
         return changed
 
@@ -126,7 +139,7 @@ class Ioc:
     def _add_items(
         self, name: str, owner: OwnerT, items: Sequence[Item[OwnerT]]
     ) -> Callable[[], None]:
-        records = HousekeepingRecords(f"{self.prefix}{name}", owner, items)
+        records = HousekeepingRecords(f"{self.prefix}{name}", owner, items, self._messages)
         self._demands += records.demands()
         self._changed.append(records.changed)
         return records.changed
@@ -151,14 +164,14 @@ class Ioc:
         softioc.iocInit(asyncio_dispatcher.AsyncioDispatcher(asyncio.get_running_loop()))
         self._variables.start()
         for changed in self._changed:
-            changed()
+            call("records", changed)
 
     async def _restore(self) -> None:
         """Put in force what autosave has kept: all of it is known before the first is written."""
         kept = [(demand, demand.kept()) for demand in self._demands]
         for demand, value in kept:
             if value is not None:
-                await demand.write(value)
+                await _put_in_force(demand, value)
 
     def stop(self) -> None:
         """Follow no PVs of others any more; the records stay until the process ends."""
@@ -182,7 +195,7 @@ class Ioc:
             if figures() != last:
                 last = figures()
                 for changed in self._changed:
-                    changed()
+                    call("records", changed)
                     await asyncio.sleep(0)  # frames first
             for polled in self._polled:
                 if polled.look():
@@ -202,7 +215,18 @@ class Ioc:
         threading.Thread(target=shell, name="shell", daemon=True).start()
 
 
+async def _put_in_force(demand: Demand, value: object) -> None:
+    before = demand.initial
+    try:
+        await demand.write(value)
+    except (TosipError, ValueError) as error:
+        log.warning("%s: kept %r is refused, %r stays: %s", demand.name, value, before, error)
+    else:
+        log.info(TAKEN, demand.name, value, before)
+
+
 def leave(status: int) -> None:
     """End the process, even while a shell's thread holds standard input; does not return."""
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
     softioc.safeEpicsExit(status)

@@ -14,9 +14,9 @@ from tosip.records import limits
 # Everybody may do everything, and it is logged.
 DEFAULT_FILE = Path(__file__).with_name("default.acf")
 
-_LONGEST = 200  # characters of a text that are logged
+LONGEST_LOGGED = 200  # characters of a text that are logged
 
-log = logging.getLogger("tosip.puts")
+puts = logging.getLogger("tosip.puts")
 
 
 class _Message(ctypes.Structure):
@@ -40,7 +40,7 @@ def use_access_security(file: Path | None) -> None:
     file all are.
     """
     if file is not None and not file.is_file():
-        raise ConfigurationError(f"--acf: expected a file, got {file}")
+        raise ConfigurationError(f"--acf: expected a file, got none at {file}")
     path = str(file or DEFAULT_FILE).encode()
     # Once to see whether it is right; EPICS itself reads it when the IOC starts, and goes on
     # without any security if it is not. It adds its records then, if none were active before.
@@ -53,18 +53,25 @@ def use_access_security(file: Path | None) -> None:
 
 _numbers = itertools.count(1)
 _before: dict[int, str] = {}  # what records held before the writes that are going on
+_writers: dict[str, str] = {}  # by record: who has written it last
+
+
+def writer(record: str) -> str:
+    """Return who has written a record last, as far as the rules trap its writes."""
+    return _writers.get(record, "somebody")
 
 
 def _on_write(message: Any, after: int) -> None:
     """Log a write when it is done; EPICS calls this in the thread of the client."""
     said = message.contents
     name = said.channel[0].decode(errors="replace")
+    user, host = (part.decode(errors="replace") for part in (said.user, said.host))
     if not after:
+        _writers[name.partition(".")[0]] = f"{user}@{host}"
         said.ours = next(_numbers)
         _before[said.ours] = _value(name)
         return
-    user, host = (part.decode(errors="replace") for part in (said.user, said.host))
-    log.info("%s@%s %s: %s -> %s", user, host, name, _before.pop(said.ours, "?"), _value(name))
+    puts.info("%s@%s %s: %s -> %s", user, host, name, _before.pop(said.ours, "?"), _value(name))
     limits.written(name)
 
 
@@ -72,14 +79,13 @@ _LISTENING = _LISTENER(_on_write)  # EPICS calls it for as long as the process l
 
 
 def _value(name: str) -> str:
-    text = ctypes.create_string_buffer(_LONGEST)
+    text = ctypes.create_string_buffer(LONGEST_LOGGED)
     try:
-        kind = _text_of(f"{name.partition('.')[0]}.FTVL")
-    except RuntimeError:  # a scalar
-        kind = ""
-    try:
+        record = name.partition(".")[0]
+        # Not asked of others: an mbbo has a choice's number in a field of that name.
+        kind = _text_of(f"{record}.FTVL") if _text_of(f"{record}.RTYP") == "waveform" else ""
         if kind == "CHAR" and "." not in name:
-            imports.db_get_field(name, fields.DBF_CHAR, ctypes.addressof(text), _LONGEST - 1)
+            imports.db_get_field(name, fields.DBF_CHAR, ctypes.addressof(text), LONGEST_LOGGED - 1)
             return repr(text.value.decode(errors="replace"))
         return f"an array of {kind}" if kind and "." not in name else _text_of(name)
     except RuntimeError:  # nothing that EPICS has a text for

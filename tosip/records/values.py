@@ -1,23 +1,26 @@
 """One described value becomes one softioc record.
 
-`readback` makes the record that shows a value, `demand` the one that operators write. Which record
-type a kind of value gets, and how plain values are written to it and read from it, is decided here
-and nowhere else.
+`Readback` and `Figure` are the records that show a value, `demand_record` makes the one that
+operators write. Which record type a kind of value gets, and how plain values are written to it and
+read from it, is decided here and nowhere else.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from softioc import alarm, builder
 
-from tosip.description import Alarm, Field, Kind, Severity, same_value
+from tosip.description import Alarm, Field, Kind, Severity
 from tosip.errors import ConfigurationError
 from tosip.names import LONGEST_RECORD
+from tosip.pipeline.epics_time import within_epics
 from tosip.records.limits import keep_limits
+from tosip.texts import beginning, is_utf8, printable
 
 LONGEST_STRING = 39  # EPICS: stringin, stringout
 
-_NOTHING = object()
+# EPICS has these; softioc's builder has no names for them.
+builder.NumpyDtypeToDbf |= {"int64": "INT64", "uint64": "UINT64"}
 
 # EPICS's access security groups, for the file given with --acf: what is only shown, the outputs
 # (whose alarm limits can be changed), the inputs of algorithms, and all other settings.
@@ -29,6 +32,8 @@ _SEVERITIES = {
     Severity.MAJOR: alarm.MAJOR_ALARM,
     Severity.INVALID: alarm.INVALID_ALARM,
 }
+
+_NOTHING = object()
 
 
 class Readback:
@@ -42,16 +47,22 @@ class Readback:
         self.field = field
         self.shown = initial
         options = {
-            "DESC": field.doc,
+            "DESC": field.short_doc,
             "ASG": READBACKS,
-            "initial_value": _to_record(field, initial),
+            "initial_value": to_record(field, initial),
         }
         self._record = _READBACKS[_type(field, multi)](name, field, options)
 
     def set(self, plain: Any) -> None:
         """Show a plain value."""
+        self._record.set(to_record(self.field, plain))
         self.shown = plain
-        self._record.set(_to_record(self.field, plain))
+
+    def invalidate(self) -> None:
+        """Keep the value but say that the present one could not be shown."""
+        if self.shown is not _NOTHING:
+            self.shown = _NOTHING  # whatever comes next is shown
+            self._record.set_alarm(alarm.INVALID_ALARM, alarm.READ_ALARM)
 
 
 class Figure:
@@ -61,7 +72,7 @@ class Figure:
         self.name = checked(name)
         self.field = field
         options: dict[str, Any] = {
-            "DESC": field.doc,
+            "DESC": field.short_doc,
             "PINI": "NO",  # or it would be processed at the start, and valid
             "TSE": -2,  # EPICS: the device gives the time
             "DISP": 0,  # or operators could not change the alarm limits
@@ -70,109 +81,30 @@ class Figure:
         self._record = _READBACKS[_type(field)](name, field, options | _always_posted(field))
         self._given = False
         if field.kind in (Kind.INT, Kind.FLOAT):
-            keep_limits(self._record, self._look_again)
+            limits = _whole(field, _alarms(field.alarm))
+            whole = field.kind is Kind.INT
+            keep_limits(self._record, limits, self._look_again, whole=whole)
 
     def set(self, plain: Any, timestamp: float) -> None:
-        """Show a plain value of the frame that was taken at `timestamp` (Unix seconds)."""
+        """Show a plain value of the frame that was taken at `timestamp` (Unix seconds).
+
+        A time that EPICS cannot hold would wrap to another year: the record keeps the nearest.
+        """
         self._given = True
-        self._record.set(_to_record(self.field, plain), timestamp=timestamp)
+        self._record.set(to_record(self.field, plain), timestamp=within_epics(timestamp))
 
     def invalidate(self, timestamp: float) -> None:
         """Keep the value but say that the frame of `timestamp` gave none."""
-        self._record.set_alarm(alarm.INVALID_ALARM, alarm.READ_ALARM, timestamp)
+        self._record.set_alarm(alarm.INVALID_ALARM, alarm.READ_ALARM, within_epics(timestamp))
 
     def expire(self, timestamp: float) -> None:
         """Keep the value and its frame's time but say that it is too old."""
-        self._record.set_alarm(alarm.INVALID_ALARM, alarm.TIMEOUT_ALARM, timestamp)
+        self._record.set_alarm(alarm.INVALID_ALARM, alarm.TIMEOUT_ALARM, within_epics(timestamp))
 
     def _look_again(self) -> None:
         """Compare the value with limits that have changed, not only at the next frame."""
         if self._given:  # or what was never known would be valid
             self._record.trigger()
-
-
-class Demand:
-    """The record that operators write; `on_write` gets the plain value, on the event loop.
-
-    What `on_write` returns, or what an awaitable that it returns comes to, is the value in force,
-    which the record then shows: the old one, if the new one was refused. Autosave keeps a `saved`
-    value: whoever starts the IOC writes what is `kept`.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        field: Field,
-        initial: Any,
-        on_write: Callable[[Any], Any],
-        *,
-        saved: bool = False,
-        multi: bool = False,
-        group: str = SETTINGS,
-    ) -> None:
-        self.name = checked(name)
-        self.field = field
-        self._on_write = on_write
-        self._initial = initial
-        self._saved = saved
-        self._shown: Any = _NOTHING
-        self._writing = False
-        options: dict[str, Any] = {
-            "DESC": field.doc,
-            "ASG": group,
-            "always_update": True,
-            "on_update": self._updated,
-            "blocking": True,  # a put with completion ends when the value is in force
-            "autosave": saved,
-            "initial_value": 0 if field.kind is Kind.COMMAND else _to_record(field, initial),
-        }
-        self._known: Any = options["initial_value"]  # by the record, as far as we have heard
-        self._record = _DEMANDS[_type(field, multi)](name, field, options)
-
-    def show(self, plain: Any) -> None:
-        """Show a value that was not written through this record."""
-        if not self._writing:  # or what is in force is shown when it is known
-            self._show(plain)
-
-    def _show(self, plain: Any) -> None:
-        # Not compared with the record itself: a client may have written what we hear of later.
-        value = _to_record(self.field, plain)
-        if not same_value(value, self._known):
-            self._known = value
-            self._shown = plain
-            self._record.set(value)  # processed, or clients would not hear of it
-
-    def kept(self) -> Any:
-        """Return the value that autosave has kept, None if there is none that differs.
-
-        Ask between the loading of the database and the start, before anything is shown.
-        """
-        plain = _from_record(self.field, self._record.get()) if self._saved else None
-        return None if plain is None or same_value(plain, self._initial) else plain
-
-    async def write(self, plain: Any) -> None:
-        """Do what a client's write does."""
-        self._known = self._record.get()
-        self._writing = True
-        try:
-            in_force = await self._wait(self._on_write(plain))
-        finally:
-            self._writing = False
-        self._show(in_force)
-
-    async def _updated(self, value: Any) -> None:
-        plain = _from_record(self.field, value)
-        if self.field.kind is Kind.COMMAND:
-            if plain:
-                await self._wait(self._on_write(True))
-                self._record.set(0)
-            return
-        shown, self._shown = self._shown, _NOTHING
-        if shown is _NOTHING or not same_value(plain, shown):  # or it is what `show` has set
-            await self.write(plain)
-
-    async def _wait(self, result: Any) -> Any:
-        return await result if isinstance(result, Awaitable) else result
 
 
 def checked(name: str) -> str:
@@ -195,21 +127,39 @@ def _type(field: Field, multi: bool = False) -> str:
     return field.kind.value
 
 
-def _to_record(field: Field, plain: Any) -> Any:
+def demand_record(name: str, field: Field, options: dict[str, Any], *, multi: bool = False) -> Any:
+    """Make the softioc record that operators write."""
+    return _DEMANDS[_type(field, multi)](name, field, options)
+
+
+def to_record(field: Field, plain: Any) -> Any:
+    """Return what a record holds for a plain value."""
+    if field.kind is Kind.COMMAND:
+        return 0
+    if field.kind is Kind.STR:
+        return _text(plain, field.length)
     return field.choices.index(plain) if field.kind is Kind.ENUM else plain
 
 
-def _from_record(field: Field, value: Any) -> Any:
+def _text(text: str, longest: int) -> str:
+    """Return a text as a record takes it: in UTF-8, as a file's name need not be, and no longer."""
+    return beginning(text if is_utf8(text) else printable(text, "\n\t"), longest)
+
+
+def from_record(field: Field, value: Any) -> Any:
+    """Return the plain value for what a record holds; not a value of the field if there is none."""
     if field.kind is Kind.ENUM:
         return field.choices[value] if 0 <= value < len(field.choices) else str(value)
-    if field.kind in (Kind.BOOL, Kind.COMMAND):
+    if field.kind is Kind.COMMAND or (field.kind is Kind.BOOL and value in (0, 1)):
         return bool(value)
     return value
 
 
-def _limits(field: Field, low: str, high: str) -> dict[str, Any]:
+def _limits(field: Field) -> dict[str, Any]:
     return {
-        key: limit for key, limit in ((low, field.low), (high, field.high)) if limit is not None
+        key: limit
+        for key, limit in (("LOPR", field.low), ("HOPR", field.high))
+        if limit is not None
     }
 
 
@@ -259,19 +209,18 @@ def _states(field: Field) -> dict[str, Any]:
     return {"ZNAM": off_name, "ONAM": on_name, "ZSV": off.value, "OSV": on.value}
 
 
-def _wave(field: Field) -> dict[str, Any]:
+def _wave(field: Field, more: int = 0) -> dict[str, Any]:
     shown: dict[str, Any] = {"EGU": field.units} if field.units else {}
-    return {"length": field.length, "datatype": field.dtype, "PREC": field.precision, **shown}
+    datatype = "uint8" if field.dtype == "bool" else field.dtype
+    return {"length": field.length + more, "datatype": datatype, "PREC": field.precision, **shown}
 
 
 def _shown(field: Field) -> dict[str, Any]:
-    limits = _limits(field, "LOPR", "HOPR") | _alarms(field.alarm)
-    return _number(field) | _whole(field, limits)
+    return _number(field) | _whole(field, _limits(field) | _alarms(field.alarm))
 
 
 def _controlled(field: Field) -> dict[str, Any]:
-    limits = _limits(field, "DRVL", "DRVH") | _limits(field, "LOPR", "HOPR")
-    return _number(field) | _whole(field, limits)
+    return _number(field) | _whole(field, _limits(field))
 
 
 def _whole(field: Field, limits: dict[str, Any]) -> dict[str, Any]:
@@ -304,6 +253,7 @@ _DEMANDS: dict[str, _Factory] = {
     "enum": lambda name, f, o: builder.mbbOut(name, *_choices(f), **o),
     "str": lambda name, f, o: builder.stringOut(name, **o),
     "text": lambda name, f, o: builder.longStringOut(name, length=f.length + 1, **o),
-    "array": lambda name, f, o: builder.WaveformOut(name, **_wave(f), **o),
+    # One element more: EPICS cuts what is too long, and it would look as if it were not.
+    "array": lambda name, f, o: builder.WaveformOut(name, **_wave(f, 1), **o),
     "command": lambda name, f, o: builder.boolOut(name, ZNAM="Done", ONAM="Run", **o),
 }

@@ -149,4 +149,4 @@ def plot_of(field: Field) -> Picture:
     widget = ArrayTrace(axis="", width=IMAGE_SIZE, height=PLOT_HEIGHT)
     name, pv = names.pascal_case(field.name), names.readback(PREFIX, field.name)
     signal = SignalR(name=name, read_pv=pv, read_widget=widget)
-    return Picture(with_unit(field.doc, field), signal)
+    return Picture(with_unit(field.short_doc, field), signal)

@@ -117,8 +117,10 @@ def lines_of(field: Field) -> int:
 
 def _declared(field: Field, pv: str) -> tuple[str, str, str]:
     """Return name, label and tooltip of what an algorithm declares."""
-    label = with_unit(field.doc, field)
-    return names.pascal_case(field.name), label, f"{field.details}\n{pv}".strip()
+    label = with_unit(field.short_doc, field)
+    more = "" if field.short_doc == field.doc else field.doc
+    tooltip = "\n".join(part for part in (more, field.details, pv) if part)
+    return names.pascal_case(field.name), label, tooltip
 
 
 def _shown(name: str, label: str, tooltip: str, pv: str, field: Field) -> ComponentUnion:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from pvi.device import DeviceRef, enforce_pascal_case
 
-from tosip.description import Description, Kind
+from tosip.description import Description, Kind, short_doc
 from tosip.screens.boxes import (
     IMAGE_SIZE,
     Items,
@@ -21,7 +21,7 @@ from tosip.screens.boxes import (
     result_boxes,
     text_box,
 )
-from tosip.screens.fields import NARROWEST, NUMBERS, PREFIX, lines_of
+from tosip.screens.fields import NARROWEST, NUMBERS, PREFIX
 from tosip.screens.page import Box, Page, Picture
 
 INDEX, IMAGE = "index", "image"  # pages that the others open
@@ -35,6 +35,7 @@ _MANY = ("Cameras",)  # as many as there are: on a page of their own
 _LARGE_IMAGE = 850  # pixels
 _ROOMY = 150  # the least width of a column, where there are few
 _WIDE = 250  # that of one that shows names of files
+_LONG_TEXT = 256  # bytes: two lines have room for as many
 
 
 def algorithm_pages(name: str, description: Description, items: Items) -> list[Page]:
@@ -53,7 +54,8 @@ def algorithm_pages(name: str, description: Description, items: Items) -> list[P
         [*map(plot_of, arrays), image_of("Preview", IMAGE_SIZE)],
     )
     more = [_page(f"{name}_alarms", f"{PREFIX} alarms", [[alarm_box(numbers)]])] if numbers else []
-    main = _page(name, f"{PREFIX} {description.doc.rstrip('.')}", columns)
+    title = short_doc(description.doc.rstrip("."))
+    main = _page(name, f"{PREFIX} {title}", columns)
     return _linked(main, [*more, *_more_pages(name, items)], image=True)
 
 
@@ -82,7 +84,7 @@ def _page(name: str, title: str, columns: Iterable[Sequence[Box | Picture]]) -> 
 def _more_pages(name: str, items: Items) -> list[Page]:
     """Lay out what is too long for the first page, and what is rarely used."""
     shown = [item for item in items if item.readback and item.field.kind is Kind.STR]
-    texts = [item for item in shown if lines_of(item.field) > 1 and item.group not in _MANY]
+    texts = [i for i in shown if i.field.length > _LONG_TEXT and i.group not in _MANY]
     rare = item_boxes(items, _RARE)
     fields = [[text_box(some)] for some in _halves(texts)]
     messages = [_page(f"{name}_messages", f"{PREFIX} messages", fields)]

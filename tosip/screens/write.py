@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tosip.description import Description
-from tosip.housekeeping import Item
+from tosip.housekeeping import HEALTH_ITEMS, Item
 from tosip.pipeline.panel import PLUGIN_ITEMS
 from tosip.screens.bob import write_bob
 from tosip.screens.fields import SCALARS
@@ -16,7 +16,7 @@ from tosip.screens.index import Part, index_page
 from tosip.screens.page import Page
 from tosip.screens.pages import IMAGE, INDEX, algorithm_pages, image_page, part_pages
 
-GATEWAY = "gateway"
+GATEWAY, HEALTH = "gateway", "health"
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,15 @@ class DriverScreen:
 @dataclass(frozen=True)
 class Ports:
     """The ports of an IOC: drivers with their screens, plugins with their algorithm's description,
-    and a gateway with its items."""
+    and a gateway with its items.
+
+    `health` names the part with the faults of TOSIP itself.
+    """
 
     drivers: Mapping[str, DriverScreen] = field(default_factory=dict)
     plugins: Sequence[tuple[str, Description]] = ()
     gateway: tuple[str, Sequence[Item[Any]]] | None = None
+    health: str | None = None
 
 
 def write_screens(folder: Path, label: str, prefix: str, ports: Ports) -> list[Path]:
@@ -53,6 +57,8 @@ def pages(label: str, prefix: str, ports: Ports) -> Iterable[Page]:
         yield from part_pages(name, driver.label, driver.items, image=True)
     if ports.gateway:
         yield from part_pages(GATEWAY, "FTP gateway", ports.gateway[1], image=False)
+    if ports.health:
+        yield from part_pages(HEALTH, "Health", HEALTH_ITEMS, image=False)
     if ports.plugins or ports.drivers:
         yield image_page()
 
@@ -62,7 +68,7 @@ def _screens(ports: Ports) -> dict[str, Description]:
 
     Another class of that name, or the same with other alarm limits, has `count_bright_2`.
     """
-    taken = {INDEX, IMAGE, GATEWAY, *(driver.name for driver in ports.drivers.values())}
+    taken = {INDEX, IMAGE, GATEWAY, HEALTH, *(driver.name for driver in ports.drivers.values())}
     screens: dict[str, Description] = {}
     for _, description in ports.plugins:
         for name in _candidates(description.name, taken):
@@ -100,7 +106,11 @@ def _parts(ports: Ports, screens: Mapping[str, Description]) -> list[Part]:
         Part(name, f"{name}:", f"{GATEWAY}.bob", "Gateway", "FTP gateway", items)
         for name, items in ([ports.gateway] if ports.gateway else [])
     ]
-    return [*plugins, *drivers, *gateways]
+    health = [
+        Part(name, f"{name}:", f"{HEALTH}.bob", "Health", "Faults of TOSIP", HEALTH_ITEMS)
+        for name in ([ports.health] if ports.health else [])
+    ]
+    return [*plugins, *drivers, *gateways, *health]
 
 
 def _family(ports: Ports, driver: DriverScreen) -> str:

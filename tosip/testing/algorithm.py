@@ -10,11 +10,12 @@ import numpy as np
 from tosip.algorithm import Algorithm, Inputs, Metadata, Outputs, Result, Status
 from tosip.description import Description
 from tosip.pipeline.protocol import PIXEL_TYPES, check_layout
+from tosip.pipeline.worker.image import undefined_as_nan
 from tosip.pipeline.worker.values import (
     InputsReader,
     changed_inputs,
-    plain_attributes,
     plain_outputs,
+    result_attributes,
     result_status,
 )
 from tosip.reading import declared_classes, describe
@@ -36,8 +37,8 @@ class AlgorithmRunner:
     """Calls `process` as a worker would: `run(Focus, image, {"EXPTIME": 1.0}, threshold=5.0)`.
 
     An algorithm that is given as a class is made and started anew; an object keeps its state from
-    call to call. The image is read-only. What the declaration forbids raises, as it would fail in
-    a worker.
+    call to call. The image is read-only, and has colours last if it has three axes. What the
+    declaration forbids raises, as it would fail in a worker.
     """
 
     def __call__(
@@ -72,7 +73,10 @@ def _run(
     check_layout(list(pixels.shape), pixels.dtype.name, pixels.nbytes)
     pixels.flags.writeable = False
     seen = MappingProxyType({name: _read_only(value) for name, value in attributes.items()})
-    returned = algorithm.process(pixels, params, seen, _metadata(pixels))
+    metadata = _metadata(pixels)
+    if algorithm.undefined_as_nan:
+        pixels = undefined_as_nan(pixels, seen)
+    returned = algorithm.process(pixels, params, seen, metadata)
     result = returned if isinstance(returned, Result) else Result(returned)
     status = result_status(result)
     found: Outputs | None = None
@@ -89,7 +93,7 @@ def _run(
         found,
         result.image,
         result.params,
-        plain_attributes(result.attributes),
+        result_attributes(result.attributes),
     )
 
 
@@ -120,4 +124,5 @@ def _metadata(image: "np.ndarray[Any, Any]") -> Metadata:
         port="TEST",
         shape=image.shape,
         data_type=PIXEL_TYPES[image.dtype.name][0],
+        color_mode="RGB1" if image.ndim == 3 and image.shape[2] == 3 else "Mono",
     )

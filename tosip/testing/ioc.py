@@ -95,7 +95,7 @@ class IocProcess:
         }
 
     def put(self, name: str, value: Any, timeout: float = 10.0) -> None:
-        """Write a PV and wait until the value is in force."""
+        """Write a PV and wait until the value is in force; RemoteError if it is refused."""
         self._client.put(self.prefix + name, value, timeout=timeout, wait=True)
 
     def monitor(self, name: str) -> "Monitor":

@@ -276,7 +276,7 @@ def test_an_unusable_password_file_is_refused(folder, content, expected):
 
 @pytest.mark.parametrize(
     ("mode", "warned"),
-    [(0o600, []), (0o640, []), (0o644, ["archive.password_file", "tls.key", "users.file"])],
+    [(0o600, []), (0o640, []), (0o644, ["archive.password_file", "listen.tls.key", "users.file"])],
 )
 def test_secrets_that_everybody_can_read_are_warned_about(folder, caplog, mode, warned):
     for name in ("archive-password", "gateway.key", "users"):

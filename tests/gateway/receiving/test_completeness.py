@@ -253,3 +253,13 @@ def test_other_file_has_no_header():
     completeness = Completeness("x.raw")
     completeness.feed(bytes(9000))
     assert completeness.header == {}
+
+
+def test_tabs_in_cards_are_blanks():
+    plain = header(
+        "BITPIX  =\t8\t/ bits", "NAXIS   =\t1", "NAXIS1  =\t2881", "CAMERA  =\t'cam01'\t"
+    )
+    completeness = Completeness("x.fits")
+    completeness.feed(plain + bytes(5760))
+    assert completeness.header["CAMERA"] == "cam01"
+    assert completeness.verdict()

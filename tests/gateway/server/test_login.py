@@ -106,13 +106,11 @@ def test_guessing_is_slow_over_many_connections_too(desk):
 
 @pytest.mark.parametrize("address", ["127.0.0.2", "127.0.0.1"])
 def test_flood_of_guesses_does_not_hold_up_a_camera(slow, address):
-    slow.start({"strangers": 20, "bad_password_delay": 0.3})
+    slow.start({"strangers": 20, "bad_password_delay": 1.5})  # all: longer than a client waits
     guesses = guess(slow, 60, address)
-    start = time.monotonic()
     # Of another name: one that is guessed at from its own address has to wait for its turn.
     with slow.ftp("cam02") as camera:
         assert camera.pwd() == "/"
-    assert time.monotonic() - start < 5
     assert len(slow.server._control.sessions) <= 21
     close(guesses)
 
@@ -140,9 +138,7 @@ def test_password_that_gets_no_turn_in_time_is_421(slow):
     with guesses[0].makefile("rb") as replies:
         assert [replies.readline()[:3] for _ in range(2)] == [b"220", b"331"]
     guesses += guess(slow, 1)
-    start = time.monotonic()
     assert "421 closing: too many are logging in" in end_of(guesses[1])
-    assert time.monotonic() - start < 5
     close(guesses)
 
 

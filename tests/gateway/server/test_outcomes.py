@@ -1,6 +1,7 @@
 """What is acknowledged and what is not: ALLO, short files, full disks, other files, STOU."""
 
 import ftplib
+import gzip
 import io
 import socket
 import struct
@@ -23,6 +24,15 @@ def test_fin_short_of_the_headers_gets_451_and_goes_to_quarantine(running, data)
     assert running.files == {}
     (short,) = running.spool.quarantined()
     assert (short.name, short.user, short.size, short.camera) == ("x.fits", "cam01", 9000, "cam01")
+
+
+def test_fin_short_of_the_end_of_a_packed_fits_file_gets_451_too(running, data):
+    packed = gzip.compress(data)
+    with pytest.raises(ftplib.error_temp, match="451 expected the end of a gzip member, got that"):
+        running.upload("x.fits.gz", packed[:-9])
+    assert running.files == {}
+    assert [short.name for short in running.spool.quarantined()] == ["x.fits.gz"]
+    assert running.upload("x.fits.gz", packed).startswith("226")
 
 
 def test_fin_short_of_allo_gets_451(running):

@@ -69,16 +69,18 @@ def test_addresses_take_turns_and_names_within_one():
 
 def test_wrong_one_makes_its_address_wait_and_no_other():
     async def scenario():
-        desk, clock = Desk(delay=0.2), asyncio.get_running_loop().time
+        desk, clock = Desk(delay=2.0), asyncio.get_running_loop().time
         desk.open.set()
         start = clock()
         assert not await desk.take("a/x/1")
+        waits = asyncio.ensure_future(desk.take("a/y/right", right=True))
         assert not await desk.take("b/x/1")
-        assert clock() - start < 0.1
+        assert not waits.done()
+        assert await waits
+        assert clock() - start >= 2.0
+        start = clock()
         assert await desk.take("a/y/right", right=True)
-        assert clock() - start >= 0.2
-        assert await desk.take("a/y/right", right=True)
-        assert clock() - start < 0.35
+        assert clock() - start < 2.0
 
     asyncio.run(scenario())
 

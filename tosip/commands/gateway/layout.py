@@ -5,7 +5,8 @@ from typing import Any
 
 from rich.table import Table
 
-from tosip.commands.gateway.words import age, plain, size
+from tosip.commands.gateway.words import age, size
+from tosip.texts import printable
 
 COUNTS = ("acknowledged", "delivered", "pending", "dead", "duplicates", "discarded")
 VOLUMES = ("acknowledged", "delivered", "pending")
@@ -38,7 +39,7 @@ def files(title: str, rows: Sequence[dict[str, Any]], *more: str) -> Table:
         whose = row["camera"] or row["user"]
         others = (str(row[heading]) for heading in more)
         shown = (row["name"], whose, size(row["size"]), age(row["age"]), *others)
-        table.add_row(row["id"], *map(plain, shown))
+        table.add_row(row["id"], *map(printable, shown))
     return table
 
 
@@ -65,7 +66,7 @@ def _archive(facts: dict[str, Any]) -> Table:
     oldest = facts["oldest_pending_age"]
     table.add_row("gateway", "running" if facts["running"] else "not running")
     table.add_row("archive", facts["archive"]["state"] or "not tried")
-    table.add_row("last error", plain(facts["archive"]["last_error"]) or "-")
-    table.add_row("last refusal", plain(facts["notes"].get("last_refusal", "")) or "-")
+    table.add_row("last error", printable(facts["archive"]["last_error"]) or "-")
+    table.add_row("last refusal", printable(facts["notes"].get("last_refusal", "")) or "-")
     table.add_row("oldest pending", "-" if oldest is None else age(oldest))
     return table

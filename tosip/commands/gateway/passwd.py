@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from tosip.configuration import placed
 from tosip.errors import ConfigurationError
 from tosip.gateway.users import users_line
 
@@ -18,7 +19,8 @@ def passwd(name: str, file: Path | None) -> int:
     password = _asked() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
     if not password:
         raise ConfigurationError("passwd: expected a password, got none")
-    line = users_line(name, password)
+    with placed({"Users: ": "NAME: "}):
+        line = users_line(name, password)
     if file is None:
         sys.stdout.write(f"{line}\n")
         return 0

@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tosip.configuration import placed
 from tosip.errors import ConfigurationError
 from tosip.gateway.config import load_config
 from tosip.gateway.settings import Keeping
+
+_ARGUMENT = "CONFIG|SPOOL"  # as the help has it
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,9 @@ def find(path: Path) -> Place:
 def usable(path: Path) -> Iterator[None]:
     """Turn what the disk or the journal says into a ConfigurationError."""
     try:
-        yield
+        with placed({"Spool.folder": _ARGUMENT, "Spool.journal": _ARGUMENT}):
+            yield
     except OSError as error:
         raise ConfigurationError(
-            f"CONFIG|SPOOL: expected a spool to work with, got {path} ({error.strerror or error})"
+            f"{_ARGUMENT}: expected a spool to work with, got {path} ({error.strerror or error})"
         ) from None

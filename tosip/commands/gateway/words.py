@@ -1,4 +1,4 @@
-"""Sizes, ages and names for people."""
+"""Sizes and ages for people."""
 
 
 def size(count: int) -> str:
@@ -15,13 +15,3 @@ def age(seconds: float) -> str:
         if seconds >= length:
             return f"{seconds / length:.1f} {unit}"
     return f"{max(seconds, 0):.0f} s"
-
-
-def plain(text: str) -> str:
-    """Make a text fit to be shown: cameras choose names, and terminals obey what is in them."""
-    return "".join(
-        character
-        if character.isprintable()
-        else character.encode("unicode_escape").decode("ascii", "backslashreplace")
-        for character in text
-    )

@@ -12,6 +12,7 @@ workers and not others, these rest: it may allow fewer sessions than there are w
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -30,6 +31,7 @@ from tosip.gateway.settings import ArchiveSettings
 from tosip.gateway.spool.spool import Spool
 from tosip.gateway.spool.stored import Entry, State, StoredFile
 from tosip.gateway.threads import Threads
+from tosip.tasks import BackgroundTask, in_thread
 
 __all__ = ["ArchiveState", "Forwarder"]
 
@@ -69,7 +71,7 @@ class Forwarder:
         self._paused = False
         self._next_look = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._workers: list[asyncio.Task[None]] = []
+        self._workers: list[BackgroundTask] = []
         self._sessions = [Session(archive, self._context) for _ in range(workers)]
         self._wake_up = [asyncio.Event() for _ in range(workers)]
         self._outcomes = Outcomes(self._means, self._jobs, self._breaker, on_delivered, on_change)
@@ -129,20 +131,21 @@ class Forwarder:
     def start(self) -> None:
         """Begin; everything known so far should have been added."""
         self._loop = asyncio.get_running_loop()
-        self._workers = [
-            self._loop.create_task(self._work(number)) for number in range(len(self._wake_up))
-        ]
+        for number in range(len(self._wake_up)):
+            work = functools.partial(self._work, number)
+            self._workers.append(BackgroundTask(f"forwarder {number}", work, self._on_change))
+            self._workers[-1].start()
 
     async def stop(self) -> None:
         """Stop at once; what was under way is looked up at the next start."""
         for worker in self._workers:
             worker.cancel()
-        if self._workers:
-            await asyncio.wait(self._workers)
+        for worker in self._workers:
+            await worker.ended()
         if self._recording:
             await asyncio.wait(self._recording.values())
         self._copies.close()
-        await asyncio.to_thread(self._pool.shutdown)
+        await in_thread(self._pool.shutdown)
 
     async def _work(self, number: int) -> None:
         session = self._sessions[number]
@@ -152,6 +155,10 @@ class Forwarder:
                 self._breaker.begin(number)
                 try:
                     await self._serve(number, session, job)
+                except Exception:
+                    if job is not None:  # a fault of TOSIP: the file must not be forgotten for it
+                        self._jobs.delay(job, _now() + self._archive.longest_delay)
+                    raise
                 finally:
                     self._breaker.end(number)
                     self._wake()

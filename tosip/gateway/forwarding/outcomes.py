@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import ParamSpec
 
 import aioftp
 
 from tosip.errors import DeliveryError
+from tosip.events import call
 from tosip.gateway import lives
 from tosip.gateway.forwarding.breaker import ArchiveState, Breaker
 from tosip.gateway.forwarding.delivery import Means
@@ -27,8 +27,6 @@ from tosip.gateway.forwarding.session import Session
 from tosip.gateway.spool.stored import State, StoredFile
 
 logger = logging.getLogger(__name__)
-
-P = ParamSpec("P")
 
 
 class Outcomes:
@@ -67,7 +65,7 @@ class Outcomes:
             else:
                 self._jobs.put_back(parked)
         if before != ArchiveState.OK:
-            _call(self._on_change)
+            call("forwarder.on_change", self._on_change)
 
     def turned_away(self, session: Session, job: Job | None, error: Exception) -> None:
         """Let a worker rest that the archive does not let in, while it serves others of us."""
@@ -85,9 +83,13 @@ class Outcomes:
         except (ForgottenFile, SpoolTrouble) as error:
             await self.failed(None, job, error)
             return
+        except Exception as error:
+            logger.exception("%s: that it was delivered is not recorded", job.file.name)
+            await self.failed(None, job, SpoolTrouble(f"a fault of TOSIP: {error!r}"))
+            return
         self._means.claims.give_back(job.target, job.file.id)
         self._jobs.forget(job.file.id)
-        _call(self._on_delivered, job.file)
+        call("forwarder.on_delivered", self._on_delivered, job.file)
 
     async def failed(self, number: int | None, job: Job | None, error: Exception) -> None:
         """Find out by whose fault a worker's try has failed, and act on it."""
@@ -156,7 +158,7 @@ class Outcomes:
         if log:
             logger.warning("%s", reason)
         self.last_error = reason
-        _call(self._on_change)
+        call("forwarder.on_change", self._on_change)
 
     def _later(self, tries: int) -> float:
         return _now() + self._breaker.delay(tries)
@@ -164,10 +166,3 @@ class Outcomes:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _call(callback: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-    try:
-        callback(*args, **kwargs)
-    except Exception:
-        logger.exception("a callback of the forwarder failed")

@@ -1,6 +1,8 @@
 """Whether an upload may be whole: the end of a data connection proves nothing.
 
-Two things may prove it: ALLO, if the client has sent one, and the length that FITS headers imply.
+Two things may prove it: ALLO, if the client has sent one, and the length that FITS headers imply,
+also those inside a file that is packed with gzip or bzip2, which must come to the end of what it
+has begun too.
 Fewer bytes than either of them says are refused. More are taken: ALLO asks for room, and special
 records may trail a FITS file. With ALLO just the number that it named counts as a proof; with FITS
 headers the length that they imply, or more.
@@ -14,6 +16,7 @@ from pathlib import PurePosixPath
 
 from tosip.gateway.receiving.fits_cards import BLOCK, header_values
 from tosip.gateway.receiving.fits_walk import FIRST, FitsWalk, Kind
+from tosip.gateway.receiving.packed_walk import PackedWalk
 from tosip.gateway.receiving.refusal import Fate, UploadError
 from tosip.gateway.settings import Policy
 
@@ -34,6 +37,7 @@ class Completeness:
         suffixes = PurePosixPath(name.lower()).suffixes
         self._named_fits = not FITS_SUFFIXES.isdisjoint(suffixes)
         self._walk = FitsWalk()
+        self._packed = PackedWalk()
 
     @property
     def size(self) -> int:
@@ -46,12 +50,13 @@ class Completeness:
 
         Ask when all has come.
         """
-        return header_values(self._walk.primary)
+        return header_values(self._walk.primary or self._packed.inner.primary)
 
     def feed(self, block: memoryview | bytes) -> None:
         """Go on with the next bytes; UploadError as soon as they are of a file not wanted."""
         self._walk.feed(block)
-        if self._walk.kind is Kind.OTHER:
+        self._packed.feed(block)
+        if self._walk.kind is self._packed.kind is Kind.OTHER:
             self._refuse_other()
 
     def verdict(self) -> bool:
@@ -64,7 +69,16 @@ class Completeness:
             least = self._undecided()
         if least is not None and size < least:
             raise _short(least, "FITS headers", size)
-        return least is not None or size == expected
+        return self._is_whole_packed() or least is not None or size == expected
+
+    def _is_whole_packed(self) -> bool:
+        """Judge a packed file; False if it is none, or one whose content is not known as FITS."""
+        kind = self._packed.kind
+        if kind is Kind.UNDECIDED and not self._named_fits:
+            return False
+        if fault := self._packed.fault(unpadded=self._policy.unpadded):
+            raise UploadError("451", f"{fault} after {self.size} bytes", Fate.QUARANTINE)
+        return kind is Kind.FITS
 
     def _undecided(self) -> int | None:
         """Judge a file that is shorter than what shows a FITS file, and looks like one so far."""

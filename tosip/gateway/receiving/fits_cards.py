@@ -1,7 +1,7 @@
 """The cards of a FITS header: those that tell how much data follows, and the values of all.
 
-What makes cameras' headers odd is taken as the drivers take it: NULs count as spaces, the first of
-two equal keywords counts.
+What makes cameras' headers odd is taken as the drivers take it: control characters count as blanks,
+the first of two equal keywords counts, and a number may be written as a float or a text.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 import re
 
+from tosip.blanks import blank_controls
+
 BLOCK = 2880
 CARD = 80
 LONGEST = 1 << 63  # of data; what claims more is as impossible
 
-_NUL_TO_SPACE = bytes.maketrans(b"\0", b" ")
 _END = b"END     "
 _AXES = (f"NAXIS{n}" for n in range(1, 1000))
 _SIZES = {
@@ -21,6 +22,7 @@ _SIZES = {
     for word in ("BITPIX", "NAXIS", "PCOUNT", "GCOUNT", "GROUPS", *_AXES)
 }
 _BITS = {"8": 8, "16": 16, "32": 32, "64": 64, "-32": 32, "-64": 64}
+_NO_DECIMALS = re.compile(r"(?<=\d)\.0*$")
 _STRING = re.compile(r"'((?:[^']|'')*)'?")
 
 
@@ -30,14 +32,13 @@ class UnreadableError(Exception):
 
 def collect_sizes(block: bytes, sizes: dict[str, str]) -> bool:
     """Add the cards of a header block that tell a length; return whether the header ends here."""
-    block = block.translate(_NUL_TO_SPACE)
+    block = blank_controls(block)
     for at in range(0, BLOCK, CARD):
         word = block[at : at + 8]
         if word == _END:
             return True
         if (keyword := _SIZES.get(word)) and block[at + 8 : at + 10] == b"= ":
-            value = block[at + 10 : at + CARD].partition(b"/")[0]
-            sizes.setdefault(keyword, value.decode("latin-1").strip())
+            sizes.setdefault(keyword, _value(block[at + 10 : at + CARD].decode("latin-1")).strip())
     return False
 
 
@@ -51,7 +52,7 @@ def data_length(sizes: dict[str, str], *, primary: bool) -> int:
         groups, parameters = _integer(sizes, "GCOUNT"), _integer(sizes, "PCOUNT")
     if is_groups:
         axes = axes[1:]
-    bits = _BITS.get(sizes.get("BITPIX", ""))
+    bits = _BITS.get(_whole(sizes.get("BITPIX", "")))
     if bits is None:
         raise UnreadableError
     elements = math.prod(axes) if axes else 0
@@ -60,7 +61,7 @@ def data_length(sizes: dict[str, str], *, primary: bool) -> int:
 
 def header_values(header: bytes | bytearray) -> dict[str, str]:
     """Return the keywords of a header with their values as written, strings without quotes."""
-    text = header.translate(_NUL_TO_SPACE).decode("latin-1")
+    text = blank_controls(header).decode("latin-1")
     values: dict[str, str] = {}
     for at in range(0, len(text), CARD):
         card = text[at : at + CARD]
@@ -81,8 +82,13 @@ def _value(text: str) -> str:
     return text.partition("/")[0].rstrip()
 
 
+def _whole(value: str) -> str:
+    """Take the decimals off a number that has none to speak of: `16.0`."""
+    return _NO_DECIMALS.sub("", value)
+
+
 def _integer(sizes: dict[str, str], keyword: str, largest: int = 1 << 62) -> int:
-    value = sizes.get(keyword, "").removeprefix("+")
+    value = _whole(sizes.get(keyword, "")).removeprefix("+")
     if not (value.isascii() and value.isdecimal()) or len(value) > 19 or int(value) > largest:
         raise UnreadableError
     return int(value)

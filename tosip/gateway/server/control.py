@@ -191,6 +191,9 @@ class ControlChannel(aioftp.Server):
         except OSError as error:
             logger.error("%s failed: %s", verb.upper(), error)
             session.reply("451", "the gateway's storage failed: try later")
+        except Exception:
+            logger.exception("%s failed: a fault of TOSIP", verb.upper())
+            session.reply("451", "the gateway failed: try later")
         finally:
             session.ready.set()
         return not session.over

@@ -15,6 +15,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 
 from tosip.gateway.server.crowd import Crowd
+from tosip.tasks import BackgroundTask
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class Listeners:
 
     def __init__(self, crowd: Crowd, line: int, serve: Serve) -> None:
         self._crowd, self._line, self._serve = crowd, line, serve
-        self._accepting: dict[socket.socket, asyncio.Task[None]] = {}
+        self._accepting: dict[socket.socket, BackgroundTask] = {}
 
     async def listen(self, host: str, port: int, tls: ssl.SSLContext | None) -> int:
         """Listen on all addresses of a host; return the port, for 0 the one that was free.
@@ -48,16 +49,17 @@ class Listeners:
             )
             listening.setblocking(False)
             port = port or listening.getsockname()[1]
-            self._accepting[listening] = asyncio.ensure_future(self._accept(listening, tls))
+            name = f"gateway: connections to port {port}"
+            accept = functools.partial(self._accept, listening, tls)
+            self._accepting[listening] = BackgroundTask(name, accept)
+            self._accepting[listening].start()
         return port
 
     async def close(self) -> None:
         """Take no more connections; may be repeated."""
         accepting, self._accepting = self._accepting, {}
         for task in accepting.values():
-            task.cancel()
-        if accepting:
-            await asyncio.wait(set(accepting.values()))
+            await task.stop()
         for listening in accepting:
             listening.close()
 
@@ -75,10 +77,14 @@ class Listeners:
                 await asyncio.sleep(PAUSE)
                 continue
             failing = False
-            if refusal := self._crowd.refusal(address[0]):
-                _refuse(connection, "" if tls else refusal)
-            else:
-                await self._welcome(connection, tls)
+            try:
+                if refusal := self._crowd.refusal(address[0]):
+                    _refuse(connection, "" if tls else refusal)
+                else:
+                    await self._welcome(connection, tls)
+            except Exception:
+                logger.exception("a connection of %s could not be served", address[0])
+                connection.close()
             await asyncio.sleep(0)
 
     async def _welcome(self, connection: socket.socket, tls: ssl.SSLContext | None) -> None:

@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from tosip.events import call
 from tosip.gateway import lives
 from tosip.gateway.digest import new_digest
 from tosip.gateway.receiving.data import Port
@@ -183,10 +184,10 @@ class Uploads:
             session.end()
         if isinstance(outcome, UploadError):
             session.reply(outcome.code, str(outcome))
-            self._shared.on_refused(f"{outcome.code} {outcome}")
+            call("gateway.on_refused", self._shared.on_refused, f"{outcome.code} {outcome}")
             return
         session.reply("226", f"stored {outcome.file.size} bytes as {outcome.file.id}")
-        self._shared.on_stored(outcome, received)
+        call("gateway.on_stored", self._shared.on_stored, outcome, received)
 
     async def _receive(
         self, upload: Upload, port: Port, partial: Partial, received: Received

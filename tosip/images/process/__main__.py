@@ -7,12 +7,12 @@ memory it goes before the others.
 import asyncio
 import logging
 import os
-import signal
 import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
 
+from tosip import signals
 from tosip.images.process.serving import serve
 
 NICENESS = 5
@@ -21,7 +21,7 @@ _OUT_OF_MEMORY = "500"  # of 1000
 
 def main() -> int:
     """Return the exit status: 0 when the IOC has ended it, 1 if it cannot serve."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signals.ignore_terminal()
     os.nice(NICENESS)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_OUT_OF_MEMORY)

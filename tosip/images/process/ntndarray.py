@@ -1,7 +1,7 @@
 """Frames as NTNDArray 1.0, field by field as areaDetector's NDPluginPva writes it."""
 
 from collections.abc import Mapping
-from math import floor
+from math import floor, isnan
 
 import numpy as np
 from p4p import Type, Value
@@ -10,6 +10,7 @@ from p4p.nt import timeStamp as nt_time
 
 from tosip.images.process.binning import Binned, bin_pixels
 from tosip.images.process.frame import Frame
+from tosip.pipeline.epics_time import EPICS_END
 from tosip.pipeline.ndarray import AttributeValue, attribute_type
 from tosip.pipeline.port_panel import COLOR_MODES
 
@@ -142,6 +143,8 @@ def _value(frame: Frame, image: Binned) -> Value:
 
 
 def _time(timestamp: float) -> dict[str, int]:
+    # PVAccess counts from 1970, backwards too; its clients end where EPICS does.
+    timestamp = 0.0 if isnan(timestamp) else min(max(timestamp, -EPICS_END), EPICS_END)
     seconds = floor(timestamp)
     # Of a double only some 0.2 us are left today: rounding makes its decimals come back.
     nanoseconds = min(round((timestamp - seconds) * 1e9), 999_999_999)

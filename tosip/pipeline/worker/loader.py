@@ -36,9 +36,8 @@ def load_class(file: str, class_name: str | None, modules: OwnModules) -> type[A
             )
         return found[class_name]
     if len(found) != 1:
-        raise DeclarationError(
-            [f"{base}: expected one Algorithm, or {base}:CLASS, got {_list(found)}"]
-        )
+        choice = f", or {base}:CLASS (class_name in a configuration)" if found else ""
+        raise DeclarationError([f"{base}: expected one Algorithm{choice}, got {_list(found)}"])
     return next(iter(found.values()))
 
 
@@ -54,7 +53,7 @@ def _import(file: str, modules: OwnModules) -> ModuleType:
     if spec is None or spec.loader is None:
         raise DeclarationError([f"{os.path.basename(file)}: expected a Python file"])
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, os.path.dirname(os.path.abspath(file)))  # for modules beside it
+    sys.path[:0] = [os.path.dirname(folder) for folder in modules.folders]  # for modules beside it
     modules.install()
     sys.modules[name] = module
     spec.loader.exec_module(module)

@@ -1,7 +1,7 @@
 """The worker's loop: one message in, one message out, until told to stop or left alone.
 
-Everything the user's code raises is caught, and its traceback sent to the IOC. The IOC's death ends
-this process at once (the kernel kills it), a closed socket as well.
+Everything the user's code raises is caught, and a report of it sent to the IOC. The IOC's death
+ends this process at once (the kernel kills it), a closed socket as well.
 """
 
 from __future__ import annotations
@@ -9,35 +9,41 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import faulthandler
+import functools
 import os
 import platform
 import signal
 import socket
 import sys
 import time
-import traceback
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from tosip import signals
 from tosip.algorithm import Algorithm, Inputs, Metadata, Result, Status
 from tosip.description import Description
 from tosip.errors import ProtocolError
 from tosip.pipeline import protocol, socketpair
-from tosip.pipeline.worker.code import OwnModules
+from tosip.pipeline.worker.code import OwnModules, Source
+from tosip.pipeline.worker.data import data_digests
+from tosip.pipeline.worker.image import colours_last, undefined_as_nan
 from tosip.pipeline.worker.loader import load_class
 from tosip.pipeline.worker.memory import InputBuffers, Offered, OutputImages
+from tosip.pipeline.worker.report import LONGEST_REPORT, report, words
+from tosip.pipeline.worker.state import pack, unpack
 from tosip.pipeline.worker.values import (
     InputsReader,
     changed_inputs,
-    plain_attributes,
     plain_outputs,
+    result_attributes,
     result_status,
 )
 from tosip.reading import declared_classes, describe
 
-LONGEST_TRACEBACK = 16 * 1024
+MOST_PRINTED = 100  # names of attributes
 _PR_SET_PDEATHSIG = 1
 
 
@@ -47,8 +53,8 @@ def main(socket_fd: int, parent: int) -> None:
     faulthandler.enable()  # tells the line of a segmentation fault
     for stream in (sys.stdout, sys.stderr):  # or a crash would lose what was printed
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(line_buffering=True)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the IOC's to handle
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+    signals.ignore_terminal()
     with socket.socket(fileno=socket_fd) as sock:
         sock.set_inheritable(False)
         os.register_at_fork(after_in_child=sock.close)  # a forked child must not answer for us
@@ -79,8 +85,10 @@ class Worker:
         self._params: Inputs | None = None  # of the last frame, and as the IOC knows them:
         self._plain: dict[str, Any] = {}
         self._attributes: dict[str, Any] = {}
+        self._printed: set[str] = set()
         self._stage = ""
         self._class: type[Algorithm[Any, Any]] = Algorithm
+        self._modules: OwnModules | None = None
         self._requests = {"renew": self._renew, "save": self._save, "restore": self._restore}
 
     def run(self) -> None:
@@ -103,11 +111,14 @@ class Worker:
             elif message.type == "forget":
                 self._inputs.forget(message["buffers"])
                 self._images.forget(message["images"])
+            elif message.type == "code":
+                self._learn(message)
             elif message.type == "stop":
                 self._stop()
                 return
             elif message.type in self._requests:
-                self._do(message)
+                self._do(message, descriptors)
+                socketpair.close(descriptors)
             else:
                 raise ProtocolError(f"message: expected one for a worker, got {message.type}")
 
@@ -118,10 +129,14 @@ class Worker:
         protocol.check_version(message)
         stage = "import"
         try:
-            modules = OwnModules(message["file"], message["code"])
+            send_source = functools.partial(_send_source, self._sock, os.getpid())
+            modules = self._modules = OwnModules(message["file"], message["code"], send_source)
             cls = load_class(message["file"], message["class"], modules)
+            modules.read_again(message["again"])
             stage = "declaration"
             self._description = describe(cls)
+            names = [*self._description.watch, *message["watch"]]
+            data = data_digests(modules.folders[0], names)  # before it reads any of them
             self._read_inputs = InputsReader(declared_classes(cls)[0], self._description)
             self._class = cls
             if message["start"]:
@@ -130,13 +145,13 @@ class Worker:
         except BaseException:  # noqa: BLE001 (it is the user's code, sys.exit included)
             self._fail(None, stage or self._stage)
             return False
-        self._send(
-            "ready",
-            description=self._description.to_plain(),
-            code_hash=modules.digest(),
-            code=modules.to_plain(),
-        )
+        self._send("ready", description=self._description.to_plain(), data=data)
         return True
+
+    def _learn(self, message: protocol.Message) -> None:
+        if self._modules:
+            given = (message[field] for field in ("name", "file", "package", "text"))
+            self._modules.give(Source(*given))
 
     def _start(self) -> None:
         self._stage = "constructor"
@@ -146,28 +161,36 @@ class Worker:
         self._algorithm.start()
         self._started = True
 
-    def _do(self, message: protocol.Message) -> None:
+    def _do(self, message: protocol.Message, descriptors: list[int]) -> None:
         self._stage = message.type
         try:
-            answer, fields = self._requests[message.type](message)
-            self._send(answer, **fields)
+            self._requests[message.type](message, descriptors)
         except BaseException:  # noqa: BLE001 (it is the user's code, sys.exit included)
             self._fail(None, self._stage)
 
-    def _renew(self, _: protocol.Message) -> tuple[str, dict[str, Any]]:
+    def _renew(self, _message: protocol.Message, _descriptors: list[int]) -> None:
         if self._algorithm is not None and self._started:
             self._algorithm.stop()
         self._start()
-        return "renewed", {}
+        self._send("renewed")
 
-    def _save(self, _: protocol.Message) -> tuple[str, dict[str, Any]]:
-        saved = {} if self._algorithm is None else self._algorithm.save()
-        return "saved", {"state": plain_attributes(saved)}
+    def _save(self, _message: protocol.Message, _descriptors: list[int]) -> None:
+        saved = None if self._algorithm is None else self._algorithm.save()
+        if saved is None or (isinstance(saved, Mapping) and not saved):
+            self._send("saved", bytes=0)
+            return
+        descriptor, size = pack(saved)
+        try:
+            self._send("saved", descriptor, bytes=size)
+        finally:
+            os.close(descriptor)
 
-    def _restore(self, message: protocol.Message) -> tuple[str, dict[str, Any]]:
+    def _restore(self, message: protocol.Message, descriptors: list[int]) -> None:
+        state = unpack(descriptors[0], message["bytes"])
         if self._algorithm is not None:
-            self._algorithm.restore(MappingProxyType(message["state"]))
-        return "restored", {}
+            frozen = MappingProxyType(state) if isinstance(state, dict) else state
+            self._algorithm.restore(frozen)
+        self._send("restored")
 
     def _frame(self, message: protocol.Message, descriptors: list[int]) -> None:
         self._stage = "frame"
@@ -198,7 +221,10 @@ class Worker:
 
     def _process(self, message: protocol.Message) -> tuple[dict[str, Any], Offered | None]:
         image = self._inputs.view(message["buffer"], message["shape"], message["dtype"])
-        attributes, metadata = MappingProxyType(self._attributes), _metadata(message)
+        image = colours_last(image, message["color_mode"])
+        attributes, metadata = MappingProxyType(self._attributes), _metadata(message, image)
+        if self._class.undefined_as_nan:
+            image = undefined_as_nan(image, attributes)
         if self._algorithm is None:
             raise ProtocolError("frame: expected load first")
         if self._params is None:
@@ -228,8 +254,17 @@ class Worker:
             "message": str(result.message),
             "outputs": outputs,
             "params": changed,
-            "attributes": plain_attributes(result.attributes),
+            "attributes": self._carried(result.attributes),
         }
+
+    def _carried(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return attributes that can be carried; print, once for each name, what was changed."""
+        kept = result_attributes(attributes)
+        for name in kept.changed.keys() - self._printed:
+            if len(self._printed) < MOST_PRINTED:
+                self._printed.add(name)
+                print(f"attribute {name}: {kept.changed[name]}", file=sys.stderr)
+        return dict(kept)
 
     def _answer(self, answer: dict[str, Any], offered: Offered | None) -> None:
         plain, params = self._plain, self._params
@@ -242,13 +277,13 @@ class Worker:
         self._plain, self._params = plain, params
 
     def _fail(self, sequence: int | None, stage: str) -> None:
-        text = traceback.format_exc()
+        error = sys.exc_info()[1] or RuntimeError()
         self._send(
             "failed",
             sequence=sequence,
             stage=stage,
-            error=_words(sys.exc_info()[1])[:LONGEST_TRACEBACK],
-            traceback=text[-LONGEST_TRACEBACK:],
+            error=words(error)[:LONGEST_REPORT],
+            traceback=report(error, self._modules.files() if self._modules else ()),
         )
 
     def _stop(self) -> None:
@@ -261,19 +296,20 @@ class Worker:
         self._send("stopped")
 
 
-def _words(error: BaseException | None) -> str:
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 (an error whose text raises)
-        return type(error).__name__
+def _send_source(sock: socket.socket, process_id: int, source: Source) -> None:
+    """Send a module's text to the IOC, from whatever thread imports it."""
+    if os.getpid() == process_id:  # a forked child has no socket
+        with contextlib.suppress(OSError):  # an IOC that has gone
+            socketpair.send(sock, (), "code", name=source.name, **source.to_plain())
 
 
-def _metadata(message: protocol.Message) -> Metadata:
+def _metadata(message: protocol.Message, image: np.ndarray[Any, Any]) -> Metadata:
     return Metadata(
         unique_id=message["unique_id"],
         timestamp=message["timestamp"],
         port=message["port"],
-        shape=tuple(message["shape"]),
+        shape=image.shape,
         data_type=protocol.PIXEL_TYPES[message["dtype"]][0],
         color_mode=message["color_mode"],
+        pixel_order="C" if image.flags.c_contiguous else "K",
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import Any, get_type_hints
+from typing import Any
 
 import numpy as np
 
+from tosip import type_hints
 from tosip.algorithm import Inputs, Outputs, Result, Status
 from tosip.description import Description, Field, Kind, enum_label, read_only, same_value
+from tosip.pipeline.attributes import Attributes, carried
 from tosip.pipeline.protocol import PIXEL_TYPES
 
 
@@ -19,7 +21,8 @@ class InputsReader:
     def __init__(self, cls: type[Inputs], description: Description) -> None:
         self._class = cls
         self._fields = description.inputs
-        self._hints = get_type_hints(cls)  # slow, and the same for every frame
+        hints = type_hints.annotated_types(cls)  # slow, and the same for every frame
+        self._types = {f.name: type_hints.resolve(hints[f.name]) for f in self._fields}
 
     def __call__(self, plain: Mapping[str, Any]) -> Inputs:
         """Return the typed values of one frame."""
@@ -27,7 +30,7 @@ class InputsReader:
 
     def _typed(self, field: Field, value: Any) -> Any:
         if field.kind is Kind.ENUM:
-            return _member(self._hints[field.name], value)
+            return _member(self._types[field.name], value)
         return field.plain(value) if field.kind is Kind.ARRAY else value
 
 
@@ -61,10 +64,17 @@ def plain_outputs(description: Description, returned: Any) -> dict[str, Any]:
     return plain
 
 
-def plain_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Check the attributes that `process` returned: text, numbers and 1-D arrays of them."""
+def result_attributes(attributes: Mapping[str, Any]) -> Attributes:
+    """Return the attributes that `process` returned, as they can be carried."""
     if not isinstance(attributes, Mapping):
         raise TypeError(f"Result.attributes: expected a mapping, got {type(attributes).__name__}")
+    return carried(attributes)
+
+
+def plain_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Check what `save` returned: text, numbers and 1-D arrays of them, exactly as they are."""
+    if not isinstance(attributes, Mapping):
+        raise TypeError(f"save: expected a mapping, got {type(attributes).__name__}")
     return {name: _plain_attribute(name, value) for name, value in attributes.items()}
 
 

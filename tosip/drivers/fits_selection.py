@@ -1,0 +1,94 @@
+"""Which images of a FITS file become frames.
+
+Without a choice in the configuration it is the first image that looks like the exposure itself. A
+name that says mask, error, weight or thumbnail puts an image behind the others, and so does being
+much smaller than another one, an 8-bit twin of another one, or a single line. EXTNAME = 'SCI' puts
+it before them. A file whose only image is a mask gives the mask.
+"""
+
+from __future__ import annotations
+
+import re
+from math import prod
+
+from tosip.drivers.fits_layout import Layout, Unit
+from tosip.errors import FrameError
+
+_THUMBNAIL = 16  # times smaller than the largest image
+_MOST_NAMED = 20
+# Words of EXTNAME in files of HST, JWST, LSST, DES, ESO, Pan-STARRS, SWarp and SExtractor.
+_WORDS = (
+    "DQ|BPM|BADPIX|MSK|FLAGS?|QUAL|QUALITY|ERR|ERRORS?|UNC|STD|STDDEV|SIGMA|RMS|STAT|VAR|IVAR|"
+    "INVVAR|NVAR|WHT|WGT|WT|WTMAP|CON|CTX|CONF|AREA|SAMP|NSAMP|TIME|EXPMAP|BKG|PSF|HEADER"
+)
+_PARTS = "MASK|WEIGHT|VARIANCE|UNCERT|CONFIDENCE|COVERAGE|BACKGROUND|SEGMENT|THUMB|PREVIEW|BADPIX"
+_AUXILIARY = re.compile(rf"(?<![A-Z])(?:{_WORDS})(?![A-Z])|{_PARTS}")
+_SCIENCE = re.compile(r"(?<![A-Z])(?:SCI|SCIENCE)(?![A-Z])")
+
+
+def select(layout: Layout, wanted: str) -> tuple[Unit, ...]:
+    """Return the images that `FitsOptions.hdu` asks for, or raise `FrameError`."""
+    images = layout.images
+    if not images:
+        count = len(layout.units)
+        none = FrameError(f"expected an image of 2 or 3 axes, got none in {count} header(s)")
+        raise layout.fault or none
+    if wanted.lower() == "all":
+        if layout.fault:
+            raise layout.fault
+        return images
+    if wanted:
+        return (_named(layout, wanted),)
+    best = min(images, key=lambda unit: _rank(unit, images))
+    if layout.fault and is_auxiliary(best):
+        raise layout.fault
+    return (best,)
+
+
+def described(chosen: Unit, images: tuple[Unit, ...]) -> str:
+    """Say in words which of several images was taken; empty if there is just one."""
+    others = [str(unit) for unit in images if unit is not chosen]
+    if not others:
+        return ""
+    more = f" and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
+    return f"{chosen} of {len(images)} images; not read: {', '.join(others[:_MOST_NAMED])}{more}"
+
+
+def is_auxiliary(unit: Unit) -> bool:
+    """Whether a unit's own words say that it is about another image: a mask, errors, weights."""
+    if unit.cards.text("HDUCLAS2").upper() in ("ERROR", "QUALITY"):  # ESO's convention
+        return True
+    name = unit.name or unit.cards.text("EXTTYPE").upper()
+    return _AUXILIARY.search(name) is not None
+
+
+def _named(layout: Layout, wanted: str) -> Unit:
+    """Find the unit of a number, a name, or a name and a version."""
+    name, comma, version = (part.strip().upper() for part in wanted.partition(","))
+    for unit in layout.units:
+        found = unit.index == int(name) if name.isdecimal() else unit.name == name
+        if found and (not comma or unit.version == int(version)):
+            if unit.shape:
+                return unit
+            raise FrameError(f"expected an image in HDU {wanted}, got {unit}")
+    if layout.fault:
+        raise layout.fault
+    there = ", ".join(str(unit) for unit in layout.images[:_MOST_NAMED])
+    raise FrameError(f"expected an image in HDU {wanted}, got {there}")
+
+
+def _rank(unit: Unit, images: tuple[Unit, ...]) -> tuple[bool, bool, bool, bool, bool, int]:
+    """Return what sorts the best image first."""
+    others = [other for other in images if other is not unit and not is_auxiliary(other)]
+    largest = max((prod(other.shape) for other in others), default=0)
+    twin_of_8_bits = unit.bitpix == 8 and any(
+        other.shape == unit.shape and other.bitpix != 8 for other in others
+    )
+    return (
+        is_auxiliary(unit),
+        _SCIENCE.search(unit.name) is None,
+        prod(unit.shape) * _THUMBNAIL <= largest,
+        1 in unit.shape,
+        twin_of_8_bits,
+        unit.index,
+    )
