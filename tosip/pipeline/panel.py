@@ -417,7 +417,7 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
     Item(
         "ReloadStatus",
         text("What came of the last reload", LONGEST_MESSAGE),
-        lambda p: p.reloader.status[-LONGEST_MESSAGE:],
+        lambda p: (p.reloader.fault or p.reloader.status)[-LONGEST_MESSAGE:],
         group="Reload",
     ),
     Item(
