@@ -424,7 +424,7 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
     Item(
         "ReloadStatus",
         text("What came of the last reload", LONGEST_MESSAGE),
-        lambda p: _fit(p.reloader.status),
+        lambda p: _fit(p.reloader.fault or p.reloader.status),
         group="Reload",
     ),
     Item(

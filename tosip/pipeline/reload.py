@@ -67,8 +67,8 @@ class Reloader:
 
     @property
     def fault(self) -> str:
-        """Why the files are not watched at present; empty if they are."""
-        return self._task.fault
+        """That the files are not watched at present, and why; empty if they are."""
+        return self._task.fault and f"files are not watched: {self._task.fault}"
 
     def request(self) -> None:
         """Reload, whether the files have changed or not."""
