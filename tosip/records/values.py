@@ -45,14 +45,14 @@ class Readback:
         options = {
             "DESC": field.short_doc,
             "ASG": READBACKS,
-            "initial_value": _to_record(field, initial),
+            "initial_value": _readable(field, initial),
         }
         self._record = _READBACKS[_type(field, multi)](name, field, options)
 
     def set(self, plain: Any) -> None:
         """Show a plain value."""
         self.shown = plain
-        self._record.set(_to_record(self.field, plain))
+        self._record.set(_readable(self.field, plain))
 
 
 class Figure:
@@ -200,6 +200,11 @@ def _to_record(field: Field, plain: Any) -> Any:
     if field.kind is Kind.STR:
         return _text(plain, field.length)
     return field.choices.index(plain) if field.kind is Kind.ENUM else plain
+
+
+def _readable(field: Field, plain: Any) -> Any:
+    """As `_to_record`, for what is only shown: names of files may hold what terminals obey."""
+    return _to_record(field, printable(plain, "\n\t") if field.kind is Kind.STR else plain)
 
 
 def _text(text: str, longest: int) -> str:
