@@ -17,6 +17,7 @@ from tosip.commands.algorithm_file import apply_settings, fault_of
 from tosip.description import Description
 from tosip.drivers.driver import load_images
 from tosip.drivers.fits_options import FitsOptions
+from tosip.drivers.fits_selection import wants_all
 from tosip.errors import ConfigurationError, FrameError, ProtocolError, WorkerError
 from tosip.pipeline.jobs import Program
 from tosip.pipeline.ndarray import NDArray
@@ -130,7 +131,7 @@ async def _rows(
 
 async def _row(plugin: Plugin, path: Path, array: NDArray, options: FitsOptions) -> Row:
     name = str(path)
-    if options.hdu.lower() == "all" and "ImageHdu" in array.attributes:
+    if wants_all(options.hdu) and "ImageHdu" in array.attributes:
         name = f"{path}[{array.attributes['ImageHdu']}]"
     outcome = await _outcome(plugin, array)
     plugin.enable(False)  # lets the image's memory go
