@@ -28,8 +28,9 @@ check: install
 
 test: check pytest
 
-# Two files of tests at a time, because many wait. Others measure times, and may fail beside a busy
-# neighbour: what has failed must pass alone.
+# Two files of tests at a time, because many wait. No test bounds a time by the clock, but each wait
+# for a process, a record or a file ends some day: a test that failed so beside busy neighbours must
+# pass alone.
 pytest: install
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile \
 		|| $(BIN)/python -m pytest --last-failed --last-failed-no-failures=none

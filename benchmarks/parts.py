@@ -225,7 +225,7 @@ def _worker_here(rig: Rig, array: NDArray, talk: _Talk) -> Iterator[Block]:
         worker = Worker(theirs)
         file = str(rig.program("HERE").file)
         load = {"version": protocol.VERSION, "file": file, "class": None, "start": True}
-        socketpair.send(ours, (), "load", code={}, **load)
+        socketpair.send(ours, (), "load", code={}, again={}, watch={}, **load)
         known = {"attributes": dict(array.attributes), "fresh": True}
         first = {**talk.fields, **known, "params": PARAMS}
         socketpair.send(ours, [array.lease.buffer.reader], "frame", **first)

@@ -221,7 +221,7 @@ class Wrong(Algorithm[Params, Lengths]):
         ("{'row': 1}", r"Wrong\.row: expected a declared output; Wrong\.rows: expected int, got n"),
         ("Result(Lengths(rows=1), image=image > 0)", "image: expected a type of int8"),
         ("Result(Lengths(rows=1), params=params.replace(threshold=-1.0))", r"Params\.threshold"),
-        ("Result(Lengths(rows=1), attributes={1: 2})", "attribute 1: expected"),
+        ("Result(Lengths(rows=1), attributes=5)", "attributes: expected a mapping, got int"),
     ],
 )
 def test_fixture_refuses_wrong_results(run_algorithm, code, words):

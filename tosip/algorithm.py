@@ -21,7 +21,9 @@ implements one method::
 The annotation gives the type: int, float, bool, str, an `enum.Enum`, or `NDArray[np.float64]` (and
 other numbers) for a 1-D array. The first argument is the documentation: its first line stands in
 the record's DESC field (shortened at a word if it has more than 40 bytes), all of it in the
-screen's tooltip.
+screen's tooltip. `Annotated[float, ...]`, `NewType`, `Final[float]` and aliases
+(`type Counts = float`) stand for their type. A value is never None: a float that is not known is
+NaN.
 
 This module runs in the user's own interpreter: the standard library and NumPy only, Python 3.9.
 """

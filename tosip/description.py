@@ -365,7 +365,7 @@ def _plain_enum(field: Field, value: Any) -> str:
 def _plain_array(field: Field, value: Any) -> np.ndarray[Any, Any]:
     wanted = np.dtype(field.dtype)
     try:
-        array = np.asarray(value)
+        array = _unrounded(wanted, value) if isinstance(value, (list, tuple)) else np.asarray(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"expected a 1-D array of numbers, got {error}") from None
     if array.ndim != 1 or len(array) > field.length:
@@ -379,6 +379,23 @@ def _plain_array(field: Field, value: Any) -> np.ndarray[Any, Any]:
     if array.dtype != wanted and array.size:  # NumPy calls an empty list float64
         _refuse_other_numbers(wanted, array)
     return read_only(array, wanted)
+
+
+def _unrounded(wanted: np.dtype[Any], numbers: Any) -> np.ndarray[Any, Any]:
+    """Make an array of a list; ValueError if NumPy would round an integer of it.
+
+    NumPy makes floats of [2**63, 1], and of [2**53 + 1, 0.5].
+    """
+    array = np.asarray(numbers)
+    if array.dtype.kind != "f" or array.ndim != 1:
+        return array
+    integers = [int(number) for number in numbers if isinstance(number, (int, np.integer))]
+    if wanted.kind == "u" and len(integers) == len(numbers) and min(integers, default=-1) >= 0:
+        return np.asarray(numbers, np.uint64)
+    for number in integers:
+        if int(float(number)) != number:
+            raise ValueError(f"expected numbers of type {wanted}, got {_shown(number)}")
+    return array
 
 
 def _refuse_other_numbers(wanted: np.dtype[Any], array: np.ndarray[Any, Any]) -> None:

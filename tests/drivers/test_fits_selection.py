@@ -121,6 +121,15 @@ def test_what_is_broken_behind_an_exposure_does_not_matter(tmp_path):
     assert (read(path).pixels == 1).all()
 
 
+def test_all_images_before_a_broken_header_are_read_and_then_it_is_a_fault(tmp_path):
+    path = several(tmp_path, SCI, SCI, SCI)
+    path.write_bytes(path.read_bytes()[: 2880 * 5 + 400])
+    images = read_images(path, np.empty, options=FitsOptions("all"))
+    assert [int(next(images).pixels[0, 0]) for _ in range(2)] == [1, 2]
+    with pytest.raises(FrameError, match="expected a header with an END card"):
+        next(images)
+
+
 def colours(folder: Path, shape: tuple[int, ...], **header: object) -> FitsFrame:
     return read_bytes_as_file(folder, stored(np.zeros(shape, "u2"), header=header))
 

@@ -123,7 +123,7 @@ def test_what_operators_see_and_can_do(plant):
     assert plant.wait("DeadLetterList_RBV", len).startswith(f"{stored.name} CAM01 north/night/a.")
     with pytest.raises(RemoteError):
         plant.ioc.put("GATEWAY:DiscardFile", "no such id")
-    assert "no such id" in plant.get("WriteMessage_RBV")
+    assert "expected the id of a dead letter" in plant.get("WriteMessage_RBV")
     assert plant.get("DeadLetters_RBV") == 1
     stored.write_bytes(frame)
     plant.ioc.put("GATEWAY:RetryFile", stored.name)

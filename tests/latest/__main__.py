@@ -31,7 +31,7 @@ import pathlib, tosip.plugins
 print(*sorted(pathlib.Path(tosip.plugins.__file__).parent.glob('[!_]*.py')), sep='\\n')
 """
 AT_ONCE = 2
-LONGEST = 600.0  # seconds of one step
+LONGEST = 1200.0  # seconds of one step
 
 
 class StepError(Exception):

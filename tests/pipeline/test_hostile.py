@@ -34,7 +34,7 @@ def field(name, kind, **more):
 
 DESCRIPTION = dict(name="Evil", doc="d", details="", stateful=False,
     inputs=[field("count", "int", default=1)],
-    outputs=[field("total", "float"), field("line", "array")])
+    outputs=[field("total", "float"), field("line", "array")], watch=[], keep_state=False)
 LINE = dict(dtype="int16", count=1)
 NO_LINE = dict(dtype="int16", count=0)
 RESULT = dict(sequence=1, status="ok", message="", outputs=dict(total=1.0, line=LINE), params={{}},
@@ -46,7 +46,7 @@ def hello():
 
 def ready(description=DESCRIPTION):
     hello()
-    say("ready", description=description, code_hash="x", code={{}})
+    say("ready", description=description, data={{}})
     sock.recv(100_000)
 
 def answer(descriptors=(), **changes):
@@ -76,7 +76,7 @@ AT_START = [
     "send(b'{\"type\": \"stopped\"}', *[os.open('/dev/null', 0) for _ in range(100)])",
     "say('large', bytes=100)",
     "r, w = os.pipe(); say('large', [r], bytes=100); time.sleep(60)",
-    "hello(); say('ready', description={}, code_hash='', code={})",
+    "hello(); say('ready', description={}, data={})",
     "ready(dict(DESCRIPTION, inputs=[field('x', 'int', default=1, bits=10**9)]))",
     "ready(dict(DESCRIPTION, inputs=[field('x', 'float', default=10**400)]))",
     "ready(dict(DESCRIPTION, outputs=[field('x', 'array', dtype='O')]))",
@@ -89,6 +89,8 @@ AT_FRAME = [
     "ready(); sys.exit(5)",
     "ready(); [send(os.urandom(random.randrange(1, 9000))) for _ in range(10**6)]",
     "ready(); time.sleep(60)",
+    "ready(); say('code', name='x', file='x.py', package=False, text=5); time.sleep(60)",
+    "ready(); say('saved', bytes=5); time.sleep(60)",
     "answer(sequence=2)",
     "answer(status='fine')",
     "answer(outputs=None)",

@@ -12,6 +12,7 @@ import pytest
 
 from tests.pipeline.rig import Rig, frame, plugin_rig, probe, run
 from tests.shortages import no_descriptors, no_file_space
+from tosip.pipeline import plugin as plugin_module
 from tosip.pipeline import supervisor
 from tosip.pipeline.ndarray import NDArray
 from tosip.pipeline.panel import PLUGIN_ITEMS
@@ -46,6 +47,24 @@ def test_frame_that_cannot_be_sent_waits_in_the_queue_and_is_processed_after(
             assert (plugin.workers.pid, plugin.workers.restarts) == (pid, 0)
             assert not (await rig.process()).failed
             assert rig.balanced()
+
+    run(work())
+
+
+def test_frame_that_waits_too_long_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(plugin_module, "FIRST_DELAY", 0.001)
+    monkeypatch.setattr(plugin_module, "MOST_WAITS", 3)
+
+    async def work():
+        async with plugin_rig(probe(tmp_path)) as rig:
+            array = frame(rig.pool, LONG=LONG)
+            with no_descriptors():
+                rig.source.publish(array)
+                await rig.until(lambda: rig.plugin.counters.failed == 1)
+            assert "frame: not sent: Too many open files" in str(rig.plugin.last_outcome)
+            assert not (await rig.process()).failed
+            assert rig.balanced()
+            assert rig.plugin.workers.restarts == 0
 
     run(work())
 

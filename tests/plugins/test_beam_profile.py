@@ -145,6 +145,14 @@ def test_figures_are_unbiased_and_their_errors_are_right(electrons, changes):
         assert 0.65 < np.std(values) < 1.4, name
 
 
+def test_long_thin_beam_is_measured_over_its_whole_length():
+    thin = {"shape": (200, 400), "x": 200.0, "y": 95.0, "sigma_x": 40.0, "sigma_y": 3.0, "rho": 0.0}
+    found = measure(frame(**thin))
+    assert found.outcome is Outcome.GOOD
+    assert found.sigma_x == pytest.approx(40, rel=0.02)
+    assert found.fit_sigma_x == pytest.approx(40, abs=4 * found.fit_sigma_x_error)
+
+
 def test_sizes_in_micrometres_take_both_sides_of_a_pixel():
     found = measure(frame(rho=0.0), pixel_size_x=5.0, pixel_size_y=10.0)
     assert found.sigma_x_um == pytest.approx(5 * found.sigma_x)

@@ -126,3 +126,10 @@ def test_ten_clients_that_wait_get_their_own_answers(ioc):
 
     assert [answer is None for answer in answers] == [True, False, True, False, True]
     assert ioc.get("FOCUS01:Count") == ioc.get("FOCUS01:Count_RBV") == 3
+
+
+def test_a_good_put_does_not_fail_for_a_refused_one_of_a_client_that_does_not_wait(ioc):
+    for number in range(50):
+        ioc._client.put(f"{ioc.prefix}FOCUS01:Count", -1, wait=False)
+        ioc.put("FOCUS01:Count", number)
+        assert ioc.get("FOCUS01:Count_RBV") == number

@@ -20,6 +20,7 @@ from tosip.commands.files import write_whole
 from tosip.description import Description
 from tosip.drivers.driver import load_images
 from tosip.drivers.fits_options import FitsOptions
+from tosip.drivers.fits_selection import wants_all
 from tosip.errors import ConfigurationError, FrameError, ProtocolError, WorkerError
 from tosip.pipeline.jobs import Program
 from tosip.pipeline.ndarray import NDArray
@@ -142,7 +143,7 @@ async def _rows(
 
 async def _row(plugin: Plugin, path: Path, array: NDArray, options: FitsOptions) -> Row:
     name = str(path)
-    if options.hdu.lower() == "all" and "ImageHdu" in array.attributes:
+    if wants_all(options.hdu) and "ImageHdu" in array.attributes:
         name = f"{path}[{array.attributes['ImageHdu']}]"
     outcome = await _outcome(plugin, array)
     plugin.enable(False)  # lets the image's memory go

@@ -31,7 +31,7 @@ from tosip.drivers.fits_header import header_attributes
 from tosip.drivers.fits_layout import Layout, Unit, check_length, check_size, walk
 from tosip.drivers.fits_options import FitsOptions
 from tosip.drivers.fits_scaling import Pixels, Scaling, read_scaling
-from tosip.drivers.fits_selection import described, select
+from tosip.drivers.fits_selection import described, select, wants_all
 from tosip.drivers.fits_source import Source, describe_os_error, open_source
 from tosip.drivers.fits_time import exposure_start
 from tosip.drivers.fits_values import Attribute
@@ -134,9 +134,12 @@ def read_images(
                 image.attributes | start.attributes,
                 start.seconds,
                 image.color_mode,
-                described(unit, layout.images) if len(chosen) == 1 else "",
+                "" if wants_all(options.hdu) else described(unit, layout.images),
                 fault,
             )
+        if layout.fault and wants_all(options.hdu):
+            with _faults(path):
+                raise layout.fault
 
 
 @dataclass(frozen=True)

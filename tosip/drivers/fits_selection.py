@@ -33,9 +33,7 @@ def select(layout: Layout, wanted: str) -> tuple[Unit, ...]:
         count = len(layout.units)
         none = FrameError(f"expected an image of 2 or 3 axes, got none in {count} header(s)")
         raise layout.fault or none
-    if wanted.lower() == "all":
-        if layout.fault:
-            raise layout.fault
+    if wants_all(wanted):
         return images
     if wanted:
         return (_named(layout, wanted),)
@@ -43,6 +41,11 @@ def select(layout: Layout, wanted: str) -> tuple[Unit, ...]:
     if layout.fault and is_auxiliary(best):
         raise layout.fault
     return (best,)
+
+
+def wants_all(wanted: str) -> bool:
+    """Whether `FitsOptions.hdu` asks for every image."""
+    return wanted.lower() == "all"
 
 
 def described(chosen: Unit, images: tuple[Unit, ...]) -> str:

@@ -147,7 +147,7 @@ def exposure_start(
             return _start(attributes, keyword, passed, limits)
         except _Unusable as fault:
             shown = str(value)[:_LONGEST_VALUE]
-            faults.append(f"{keyword} = {shown!r} {fault}")
+            faults.append(f"{keyword} = {shown!a} {fault}")
     return Start(None, RECEPTION, "; ".join(faults) or "no keyword has the time of exposure")
 
 
@@ -175,11 +175,15 @@ def _start(
             used.append(length[0])
         elif passed == 1:
             raise _Unusable("is the end of an exposure of unknown length")
-    if seconds < limits[0]:
-        raise _Unusable("is before " + time.strftime("%Y", time.gmtime(limits[0])))
-    if seconds > limits[1]:
-        raise _Unusable("is in the future")
+    _check_limits(seconds, *limits)
     return Start(seconds, ", ".join(used))
+
+
+def _check_limits(seconds: float, earliest: float, latest: float) -> None:
+    if seconds < earliest:
+        raise _Unusable(f"is before {time.gmtime(earliest).tm_year}")
+    if seconds > latest:
+        raise _Unusable("is in the future")
 
 
 def _with_clock(attributes: Mapping[str, object], day: _Moment) -> tuple[str, _Moment]:
@@ -308,7 +312,7 @@ def _to_utc(seconds: float, system: str) -> float:
     if scale in _UTC:
         return seconds
     if scale not in _SCALES:
-        raise _Unusable(f"is in the scale TIMESYS = {system[:_LONGEST_VALUE]!r}")
+        raise _Unusable(f"is in the scale TIMESYS = {system[:_LONGEST_VALUE]!a}")
     ahead, rate = _SCALES[scale]
     since = seconds - (_MJD_OF_1977 - _MJD_OF_UNIX) * DAY
     tai = seconds - ahead - rate * since

@@ -116,8 +116,12 @@ class Output:
     def _ready(self) -> None:
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._read_end)
-        if self._read():
-            self._resume = loop.call_later(PAUSE, self._listen)
+        more = True
+        try:
+            more = self._read()
+        finally:  # a worker whose output nothing reads would wait for ever
+            if more:
+                self._resume = loop.call_later(PAUSE, self._listen)
 
     def _read(self) -> bool:
         """Read once; return whether more may come."""

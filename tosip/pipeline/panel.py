@@ -18,7 +18,6 @@ from tosip.pipeline.port_panel import (
 )
 from tosip.pipeline.sorting import SortMode
 from tosip.pipeline.states import WorkerState
-from tosip.texts import beginning, printable
 
 LONGEST_MESSAGE = 4000
 NO_FRAME = "no frame yet"
@@ -41,16 +40,11 @@ def _status(plugin: Plugin) -> str:
 
 def _message(plugin: Plugin) -> str:
     if plugin.fault:
-        return _fit(plugin.fault)
+        return plugin.fault
     said = plugin.last_outcome.message if plugin.last_outcome else ""
     if _status(plugin) == STALE:
         said = f"{TOO_OLD}\n{said}".strip()
-    return _fit(said)
-
-
-def _fit(words: str, longest: int = LONGEST_MESSAGE) -> str:
-    """Return the beginning of a text, as a record takes it and a terminal shows it."""
-    return beginning(printable(words[:longest], "\n\t"), longest)
+    return said  # records keep the beginning, and show what a terminal can
 
 
 def _enable(plugin: Plugin, value: str) -> None:
@@ -362,7 +356,7 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
     Item(
         "LastExit",
         text("How the worker ended last", 256),
-        lambda p: _fit(p.workers.last_exit, 256),
+        lambda p: p.workers.last_exit,
         group="Worker",
     ),
     Item(
@@ -424,13 +418,13 @@ PLUGIN_ITEMS: tuple[Item[Plugin], ...] = (
     Item(
         "ReloadStatus",
         text("What came of the last reload", LONGEST_MESSAGE),
-        lambda p: _fit(p.reloader.status),
+        lambda p: p.reloader.fault or p.reloader.status,
         group="Reload",
     ),
     Item(
         "RestartRequired",
         text("Declarations that need a restart", LONGEST_MESSAGE),
-        lambda p: _fit(p.reloader.restart_required),
+        lambda p: p.reloader.restart_required,
         group="Reload",
     ),
     Item(

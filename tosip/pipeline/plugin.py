@@ -37,6 +37,7 @@ from tosip.pipeline.workers import Workers
 from tosip.shortage import in_words, is_shortage
 
 FIRST_DELAY, LONGEST_DELAY = 0.05, 5.0  # s until frames that could not be sent are sent again
+MOST_WAITS = 30  # about two minutes: then that frame fails, and the next one is tried
 
 log = logging.getLogger(__name__)
 
@@ -367,9 +368,9 @@ class Plugin:
     def _not_sent(self, entry: Entry, error: Exception) -> None:
         """Deal with a frame that could not be sent: no worker has seen it."""
         loop = asyncio.get_running_loop()
-        if is_shortage(error):
+        if is_shortage(error) and entry.waits < MOST_WAITS:
             self.counters.in_process -= 1
-            self.queue.put_back(entry)
+            self.queue.put_back(replace(entry, waits=entry.waits + 1))
             if not self._short:
                 log.warning("%s: frames wait: %s", self.name, in_words(error))
             self._short = f"frames wait: {in_words(error)}"
@@ -377,7 +378,9 @@ class Plugin:
             self._delay = min(2 * self._delay, LONGEST_DELAY)
             self.on_change()
             return
-        if not isinstance(error, ProtocolError | WorkerError):
+        if is_shortage(error):
+            error = ProtocolError(f"frame: not sent: {in_words(error)}")
+        elif not isinstance(error, ProtocolError | WorkerError):
             log.error("%s: frame %d", self.name, entry.array.unique_id, exc_info=error)
             error = ProtocolError(f"a fault of TOSIP: {error!r}")
         # Not at once: it hands out the next, and all of them may be such.
@@ -390,8 +393,8 @@ class Plugin:
 
     @property
     def fault(self) -> str:
-        """Why frames wait or the plugin is not looked after, if that is so; else empty."""
-        return self._short or self.workers.fault or self.reloader.fault
+        """Why frames wait or workers are not looked after, if that is so; else empty."""
+        return self._short or self.workers.fault
 
     def _done(self, entry: Entry, answer: Answer | WorkerError | ProtocolError | None) -> None:
         if answer is None:

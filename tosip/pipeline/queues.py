@@ -25,13 +25,15 @@ class Policy(enum.Enum):
 class Entry:
     """An array in the queue: its place in the row of all, and when it came (`time.monotonic`).
 
-    `tries` counts workers that were killed from outside while they looked at it.
+    `tries` counts workers that were killed from outside while they looked at it, `waits` how often
+    it could not be sent to one.
     """
 
     array: NDArray
     number: int
     received: float
     tries: int = 0
+    waits: int = 0
 
 
 class FrameQueue:

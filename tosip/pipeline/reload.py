@@ -67,8 +67,8 @@ class Reloader:
 
     @property
     def fault(self) -> str:
-        """Why the files are not watched at present; empty if they are."""
-        return self._task.fault
+        """That the files are not watched at present, and why; empty if they are."""
+        return self._task.fault and f"files are not watched: {self._task.fault}"
 
     def request(self) -> None:
         """Reload, whether the files have changed or not."""
@@ -84,12 +84,13 @@ class Reloader:
             if now != seen:
                 seen = await self._settle(now)
                 pending, again = True, loop.time() + COARSEST
-            compare = pending or self._mixed() or loop.time() > again
+            overdue = loop.time() > again
+            compare = pending or self._mixed() or overdue
             if requested or (compare and self.automatic and await self._differs(pending)):
                 await self._reload(requested)
                 seen = await self._look_again(seen)
             if self.automatic:
-                pending, again = False, math.inf if loop.time() > again else again
+                pending, again = False, math.inf if overdue else again
 
     def _mixed(self) -> bool:
         """Whether a worker that was started later has read newer data than the others."""

@@ -136,9 +136,11 @@ class Meters:
 
     def _again(self) -> None:
         self._timer = None
-        self.sweep()
-        if self._meters and self._loop:
-            self._timer = self._loop.call_later(INTERVAL, self._again)
+        try:
+            self.sweep()
+        finally:  # limits on memory hold whatever one sweep came to
+            if self._meters and self._loop:
+                self._timer = self._loop.call_later(INTERVAL, self._again)
 
     def sweep(self) -> None:
         """Look at all once."""

@@ -14,6 +14,8 @@ and holds for noise that grows with the signal. It does not cover a beam that is
 Pixels count from 0 at their middle, x along the rows, y down. The pixel's own width is part of the
 recorded spot and is not taken out. `docs/algorithms.md` has every formula with its source.
 
+Measuring is the work of `tosip.beam`; here its figures are declared, named and judged.
+
 Needs NumPy and SciPy; never changes the frame, never holds a copy of it.
 """
 

@@ -11,8 +11,8 @@ source, the oddities that are kept, and the four differences:
 * profiles do not need the centroid's switch;
 * sums are kept in an order that loses no digits: a constant frame has a sigma of exactly 0.
 
-Frames of 1 to 3 dimensions and any real number type. They are read block by block and never copied
-whole. Needs NumPy only.
+Frames of 1 to 3 dimensions and any real number type are read block by block and never copied
+whole. The file is not called statistics.py: Python has a module of that name. Needs NumPy only.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class _Address(ctypes.Structure):
 
 
 class _Notify(ctypes.Structure):
-    """EPICS's processNotify, as far as its status."""
+    """The first members of EPICS's processNotify, in dbNotify.h."""
 
     _fields_ = (
         ("next", ctypes.c_void_p),
@@ -31,6 +31,7 @@ class _Notify(ctypes.Structure):
         ("is_on_list", ctypes.c_int),
         ("private", ctypes.c_void_p),
         ("status", ctypes.c_int),
+        ("was_processed", ctypes.c_int),
     )
 
 
@@ -43,8 +44,9 @@ def fail_put(name: str) -> None:
     imports.dbCore.dbScanLock(record)  # or the client's end could free what is written to
     try:
         pointer = ctypes.c_void_p.from_address(address.record + _notify_offset())
-        if pointer.value:
-            _Notify.from_address(pointer.value).status = _NOTIFY_ERROR
+        notify = _Notify.from_address(pointer.value) if pointer.value else None
+        if notify and notify.was_processed:  # or it is of a client whose turn comes after this put
+            notify.status = _NOTIFY_ERROR
     finally:
         imports.dbCore.dbScanUnlock(record)
 

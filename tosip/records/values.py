@@ -49,13 +49,13 @@ class Readback:
         options = {
             "DESC": field.short_doc,
             "ASG": READBACKS,
-            "initial_value": to_record(field, initial),
+            "initial_value": _readable(field, initial),
         }
         self._record = _READBACKS[_type(field, multi)](name, field, options)
 
     def set(self, plain: Any) -> None:
         """Show a plain value."""
-        self._record.set(to_record(self.field, plain))
+        self._record.set(_readable(self.field, plain))
         self.shown = plain
 
     def invalidate(self) -> None:
@@ -139,6 +139,11 @@ def to_record(field: Field, plain: Any) -> Any:
     if field.kind is Kind.STR:
         return _text(plain, field.length)
     return field.choices.index(plain) if field.kind is Kind.ENUM else plain
+
+
+def _readable(field: Field, plain: Any) -> Any:
+    """As `to_record`, for what is only shown: names of files may hold what terminals obey."""
+    return to_record(field, printable(plain, "\n\t") if field.kind is Kind.STR else plain)
 
 
 def _text(text: str, longest: int) -> str:

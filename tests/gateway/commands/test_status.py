@@ -106,7 +106,7 @@ def test_names_cannot_talk_to_the_terminal(command, spool):
 
     done = command("status", "spool")
 
-    assert r"a\x1b]0;b\x07\udcff.fits" in done.stdout
+    assert r"a\x1b]0;b\x07\xff.fits" in done.stdout
     assert facts_of(command)["pending"][0]["name"] == "a\x1b]0;b\x07\udcff.fits"
 
 
