@@ -146,6 +146,7 @@ class FitsDriver:
         self.skipped_files = 0
         self.time_source = ""
         self.time_fault = ""
+        self.period = 0.0  # s between the time stamps of the last two frames; 0 if not known
         self.last_name = ""
         self.message = ""
         self._feeder = feeder
@@ -159,6 +160,11 @@ class FitsDriver:
     def queued(self) -> int:
         """How many files wait to be read."""
         return self._files.qsize()
+
+    @property
+    def reading(self) -> bool:
+        """Whether a file is in work."""
+        return self._reading
 
     @property
     def busy(self) -> bool:
@@ -277,6 +283,8 @@ class FitsDriver:
             self.message = ""
             self.time_source = str(loaded.array.attributes[TIME_SOURCE])
             self.time_fault = str(loaded.array.attributes.get(TIME_FAULT, ""))
+            if self.port.last:
+                self.period = max(0.0, loaded.array.timestamp - self.port.last.timestamp)
             self.port.publish(replace(loaded.array, unique_id=self.unique_id, origin=self.origin))
             del loaded  # or its memory could not serve the next
 

@@ -1,6 +1,7 @@
 """What operators see of a FITS driver, under areaDetector's names where it has one."""
 
 from tosip.description import Severity
+from tosip.drivers.detector_panel import DETECTOR_ITEMS
 from tosip.drivers.driver import FitsDriver
 from tosip.drivers.fits_time import RECEPTION
 from tosip.housekeeping import WRITE_MESSAGE, Item, choice, integer, text
@@ -153,6 +154,7 @@ DRIVER_ITEMS: tuple[Item[FitsDriver], ...] = (
         _status,
     ),
     WRITE_MESSAGE,
+    *DETECTOR_ITEMS,
     Item(
         "Message",
         text("What is wrong with the last file", LONGEST_MESSAGE),

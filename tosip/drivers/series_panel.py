@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from tosip.description import Severity
+from tosip.drivers.detector_panel import LONGEST_STATUS, detector_state, sizes
 from tosip.drivers.series import IMAGE_MODES, SeriesDriver
 from tosip.errors import ConfigurationError
-from tosip.housekeeping import Item, choice, integer, seconds, text
+from tosip.housekeeping import WRITE_MESSAGE, Item, choice, integer, seconds, text
 from tosip.pipeline.port_panel import (
     ARRAY_RATE,
     ATTRIBUTE_ITEMS,
@@ -14,13 +14,6 @@ from tosip.pipeline.port_panel import (
     VERSION_ITEMS,
     last_array_items,
 )
-
-# ADDriver.h: ADStatus_t
-DETECTOR_STATES = (
-    *("Idle", "Acquire", "Readout", "Correct", "Saving", "Aborting", "Error", "Waiting"),
-    *("Initializing", "Disconnected", "Aborted"),
-)
-_LONGEST_MESSAGE = 256
 
 
 def _set(name: str) -> Any:
@@ -147,26 +140,15 @@ SERIES_ITEMS: tuple[Item[SeriesDriver], ...] = (
         lambda d: d.unique_id,
         group="Last array",
     ),
-    *(
-        Item(pv, integer(doc, "px"), read, group="Last array")
-        for pv, doc, read in (
-            ("MaxSizeX", "Columns of the detector", lambda d: d.exposures.shape[1]),
-            ("MaxSizeY", "Rows of the detector", lambda d: d.exposures.shape[0]),
-            ("SizeX", "Columns of the image", lambda d: d.exposures.shape[1]),
-            ("SizeY", "Rows of the image", lambda d: d.exposures.shape[0]),
-        )
-    ),
+    *sizes(lambda d: d.exposures.shape),
     *last_array_items(lambda driver: driver.port.last, "Last array"),
-    Item(
-        "DetectorState",
-        choice("State of the acquisition", *DETECTOR_STATES, Error=Severity.MAJOR),
-        lambda d: d.state,
-    ),
+    detector_state(lambda d: d.state),
     Item(
         "StatusMessage",
-        text("Why the last exposure failed", _LONGEST_MESSAGE),
-        lambda d: d.message[:_LONGEST_MESSAGE],
+        text("Why the last exposure failed", LONGEST_STATUS),
+        lambda d: d.message,
     ),
+    WRITE_MESSAGE,
     *ATTRIBUTE_ITEMS,
     *POOL_ITEMS,
     *VERSION_ITEMS,
