@@ -329,6 +329,6 @@ def _conversion(field: Field, datatype: DataType | None) -> Callable[[Any], Attr
 
 
 def _plain(value: Any) -> AttributeValue | None:
-    """Return what an attribute can hold; None if it cannot hold this."""
-    kept, _ = value_of(value)
-    return kept
+    """Return what an attribute can hold; None if it cannot hold this as it is."""
+    kept, changed = value_of(value)
+    return None if changed else kept
