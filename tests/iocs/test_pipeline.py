@@ -44,6 +44,9 @@ threads = 2
 sorted = true
 min_callback_time = 0.01
 auto_reload = false
+[plugins.PACKAGED]
+module = "spots.bright.centre:Brightness"
+source = "CAM1"
 [plugins.ALL]
 file = "brightness.py"
 source = "BOTH"
@@ -92,6 +95,13 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "brightness.py").write_text(ALGORITHM)
     (folder / "camera.toml").write_text(CAMERA)
     (folder / "ioc.toml").write_text(CONFIG)
+    package = folder / "site" / "spots" / "bright"
+    package.mkdir(parents=True)
+    (package.parent / "__init__.py").touch()
+    (package.parent / "scale.py").write_text("SCALE = 3.0")
+    (package / "__init__.py").touch()
+    scaled = ALGORITHM.replace("float(image.mean())", "float(image.mean()) * SCALE")
+    (package / "centre.py").write_text(f"from ..scale import SCALE\n{scaled}")
     return folder / "ioc.toml"
 
 
@@ -99,7 +109,9 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ioc(start_ioc: Callable[..., IocProcess], config: Path) -> Iterator[IocProcess]:
     screens = str(config.parent / "screens")
     pvs = str(config.parent / "pvs")
-    ioc = start_ioc(["tosip.iocs.pipeline", str(config), "--screens", screens, "--pvlist", pvs])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(config.parent / "site"))
+        ioc = start_ioc(["tosip.iocs.pipeline", str(config), "--screens", screens, "--pvlist", pvs])
     yield ioc
     assert ioc.stop() == 0
 
@@ -114,6 +126,18 @@ def test_a_series_goes_through_a_fan_a_chain_and_a_gather(ioc):
         ioc.wait(f"{port}:ProcessedArrays_RBV", lambda count: count == 3)
     assert ioc.get("P1:Mean_RBV") == pytest.approx(2 * ioc.get("CHAIN:Mean_RBV"))
     assert ioc.get("CAM1:NumImagesCounter_RBV") == 3
+
+
+def test_a_plugin_runs_a_module_of_an_installed_package(ioc, config):
+    ioc.put("CAM1:ImageMode", "Single")
+    ioc.put("CAM1:Acquire", 1)
+    before = ioc.wait("PACKAGED:Mean_RBV", lambda mean: mean > 0)
+    assert before == pytest.approx(3 * ioc.get("P1:Mean_RBV") / 2)
+
+    (config.parent / "site" / "spots" / "scale.py").write_text("SCALE = 6.0")
+    ioc.wait("PACKAGED:ReloadStatus_RBV", lambda status: status.startswith("loaded"))
+    ioc.put("PACKAGED:ProcessPlugin", 1)
+    ioc.wait("PACKAGED:Mean_RBV", lambda mean: mean == pytest.approx(2 * before))
 
 
 def test_what_is_configured_is_in_force(ioc):
@@ -171,7 +195,8 @@ def test_a_terminal_shows_the_outputs_that_each_plugin_declares(config, tmp_path
     command = [tosip, "run", str(tmp_path / "ioc.toml"), "--var", str(tmp_path / "var")]
     row = r"P1\s+│\s+CAM1\s+│\s+mean \d+\.\d+ ADU\s+│\s+ok\s+│\s+\w+\s+│\s+\d+ s\s+│\s+0\s+│\s+\d+"
 
-    with at_a_terminal(command, "stdout", own_network()) as (_, terminal):
+    environment = own_network() | {"PYTHONPATH": str(config.parent / "site")}
+    with at_a_terminal(command, "stdout", environment) as (_, terminal):
         read_until(terminal, lambda shown: re.search(row, shown))
 
 
@@ -179,6 +204,7 @@ def test_a_taken_port_is_a_warning_that_names_its_owner(config, ioc, tmp_path):
     environment = own_network()
     for variable in ("EPICS_CAS_SERVER_PORT", "EPICS_CA_SERVER_PORT"):
         environment[variable] = ioc.environment[variable]
+    environment["PYTHONPATH"] = str(config.parent / "site")
     command = [sys.executable, "-m", "tosip.iocs.pipeline", str(config), "--var", str(tmp_path)]
 
     second = LinesProcess(command, environment)
@@ -197,6 +223,7 @@ def test_the_configuration_can_give_an_ioc_ports_of_its_own(config, tmp_path):
     changed.write_text(text)
     environment = own_network()
     del environment["EPICS_CAS_SERVER_PORT"]
+    environment["PYTHONPATH"] = str(config.parent / "site")
     command = [sys.executable, "-m", "tosip.iocs.pipeline", str(changed), "--var", str(tmp_path)]
 
     ioc = LinesProcess(command, environment)

@@ -44,6 +44,7 @@ _SECTIONS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
     "code": {
         "file": _TEXT,
         "class": _OPTIONAL_TEXT,
+        "module": _TEXT,
         "hash": _TEXT,
         "modules": (dict,),
         "interpreter": _TEXT,
@@ -83,6 +84,7 @@ class Bundle:
     timeout: float
     file: Path
     class_name: str | None
+    module: str
     code_hash: str
     modules: Mapping[str, Mapping[str, Any]]
     interpreter: Path
@@ -211,6 +213,7 @@ def _about(failure: Failure, sha256: str) -> bytes:
         "code": {
             "file": str(program.file.absolute()),
             "class": program.class_name,
+            "module": program.module,
             "hash": there.code_hash,
             "modules": _modules(failure),
             "interpreter": str(program.interpreter.absolute()),
@@ -261,6 +264,8 @@ def _sections(plain: Any) -> dict[str, Any]:
         raise ValueError(f"expected format.name {NAME!r}, got {form.get('name')!r}")
     if form.get("version") != VERSION:
         raise ValueError(f"expected format.version {VERSION}, got {form.get('version')!r}")
+    if isinstance(plain.get("code"), dict):
+        plain["code"].setdefault("module", "")  # older bundles have none
     if plain.keys() != {*_SECTIONS, *_FREE}:
         raise ValueError(f"expected {', '.join([*_SECTIONS, *_FREE])}, got {sorted(plain)}")
     for section, fields in _SECTIONS.items():
@@ -310,6 +315,7 @@ def _bundle(folder: Path, plain: Mapping[str, Any]) -> Bundle:
         timeout=plugin["timeout"],
         file=_outside(folder, "code.file", code["file"], ".py"),
         class_name=code["class"],
+        module=code["module"],
         code_hash=code["hash"],
         modules=code["modules"],
         interpreter=_outside(folder, "code.interpreter", code["interpreter"]),

@@ -32,9 +32,9 @@ async def _descriptions(file: IocFile) -> dict[str, Description]:
     with placed({}, file.path):
         for name, plugin in file.config.plugins.items():
             section = PluginSection(name, plugin, file.place(name))
-            code = (plugin.file, plugin.class_name, plugin.interpreter)
+            code = (plugin.file, plugin.module, plugin.class_name, plugin.interpreter)
             if code not in read:
-                read[code] = await read_description(section.program())
+                read[code] = await read_description(await section.program())
             first_values(section, read[code])
             found[name] = describe(section, read[code])
     return found

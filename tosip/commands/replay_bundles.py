@@ -141,7 +141,9 @@ def _program(bundle: Bundle, options: _Options) -> Program:
                 f"{bundle.file}: expected the algorithm's file, got none "
                 "(--bundled-code runs it as it was)"
             )
-        program = Program("", bundle.file, bundle.class_name, interpreter.absolute())
+        program = Program(
+            "", bundle.file, bundle.class_name, interpreter.absolute(), module=bundle.module
+        )
     return replace(program, name=bundle.port)
 
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     ConfigDict,
@@ -82,6 +82,9 @@ class LimitsConfig(Section):
 class AlgorithmConfig(Section):
     """One algorithm: its file, the interpreter that runs it, its first values and alarm limits.
 
+    Instead of a `file`, `module` names a module that the interpreter has installed, with or without
+    its class: "package.module:Class".
+
     `policy` is what happens to a frame that finds the queue full: "drop newest", "drop oldest", or
     "block", which makes the source wait and loses nothing. With `sorted` frames come out in the
     order in which they came in, those of several workers too. `standby` keeps another worker
@@ -89,7 +92,8 @@ class AlgorithmConfig(Section):
     on the disk, whatever the class says. `images` serves the port's frames over PVAccess.
     """
 
-    file: FilePath
+    file: FilePath | None = None
+    module: str = Field("", pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*)?)?$")
     class_name: str | None = None
     interpreter: FilePath = Path(sys.executable)
     queue_size: int = Field(20, ge=1)
@@ -110,6 +114,16 @@ class AlgorithmConfig(Section):
     params: dict[str, Any] = Field(default_factory=dict)
     alarms: dict[str, AlarmConfig] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _one_algorithm(self) -> Self:
+        if (self.file is None) == (not self.module):
+            raise ValueError(
+                "expected a file or a module, got " + ("both" if self.file else "none")
+            )
+        if self.class_name and ":" in self.module:
+            raise ValueError("expected class_name or a module with its class, got both")
+        return self
+
     @property
     def sort_mode(self) -> SortMode:
         """SortMode as the pipeline knows it."""
@@ -119,8 +133,8 @@ class AlgorithmConfig(Section):
 class PluginConfig(AlgorithmConfig):
     """A plugin, `[plugins.NAME]`: an algorithm and the port `source` that its frames come from.
 
-    The algorithm is one that ships (`algorithm = "statistics"`) or a `file`. `suggested` are first
-    values of inputs that the algorithm need not have.
+    The algorithm is one that ships (`algorithm = "stats"`), a `file` or a `module`. `suggested` are
+    first values of inputs that the algorithm need not have.
     """
 
     source: PortName
@@ -133,8 +147,9 @@ class PluginConfig(AlgorithmConfig):
             return values
         given = dict(values)
         name = given.pop("algorithm")
-        if "file" in given:
-            raise ValueError("expected algorithm or file, got both")
+        for other in ("file", "module"):
+            if other in given:
+                raise ValueError(f"expected algorithm or {other}, got both")
         shipped = shipped_algorithms()
         if name not in shipped:
             raise ValueError(f"algorithm: expected {', '.join(sorted(shipped))}, got {name!r}")

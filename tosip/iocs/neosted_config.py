@@ -113,7 +113,9 @@ def load_neosted(path: Path | None) -> NeostedConfig:
     for name in ("focus", "field", "environment"):
         if isinstance(given := table.values.get(name), dict):
             default: AlgorithmConfig = NeostedConfig.model_fields[name].default
-            table.values[name] = {**default.model_dump(exclude_unset=True), **given}
+            kept = {"file"} if "module" in given else set()
+            values = default.model_dump(exclude_unset=True, exclude=kept)
+            table.values[name] = {**values, **given}
     return validated(NeostedConfig, table, path)
 
 

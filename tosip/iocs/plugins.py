@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from tosip.configuration import expect_file, placed
 from tosip.description import Description
 from tosip.errors import ConfigurationError, ProtocolError, WorkerError
 from tosip.iocs.config import PluginConfig, with_alarms
+from tosip.pipeline.environment import environment
 from tosip.pipeline.jobs import AlgorithmFault, Program
 from tosip.pipeline.parameters import ParameterError, Parameters
 from tosip.pipeline.plugin import Plugin
@@ -19,8 +21,15 @@ from tosip.pipeline.pool import Pool
 from tosip.pipeline.ports import Ports
 from tosip.pipeline.queues import Policy
 from tosip.pipeline.start_faults import start_fault
+from tosip.tasks import in_thread
 
 log = logging.getLogger(__name__)
+
+FIND_TIMEOUT = 30.0  # s
+_FIND = (
+    "import importlib.util, sys; spec = importlib.util.find_spec(sys.argv[1]);"
+    " print(spec.origin if spec else '')"
+)
 
 _Code = tuple[Path, str | None, Path]
 
@@ -33,29 +42,58 @@ class PluginSection:
     config: PluginConfig
     place: str
 
-    def program(self) -> Program:
+    async def program(self) -> Program:
         """Return the code that the plugin runs; ConfigurationError if its file is missing."""
         config = self.config
-        expect_file(f"{self.place}.file", config.file)
         expect_file(f"{self.place}.interpreter", config.interpreter)
         config.limits.limits().check(self.place)
+        module, _, class_name = config.module.partition(":")
+        if config.file is not None:
+            expect_file(f"{self.place}.file", config.file)
+            file = config.file
+        else:
+            file = await in_thread(_module_file, f"{self.place}.module", config.interpreter, module)
         return Program(
             self.name,
             # A link stays one: it may lead to another version later.
-            Path(os.path.abspath(config.file)),
-            config.class_name,
+            Path(os.path.abspath(file)),
+            class_name or config.class_name,
             config.interpreter,
+            module=module,
             standby=config.standby,
             watch=tuple(map(str, config.watch)),
             limits=config.limits.limits(),
         )
 
 
-def make_plugin(section: PluginSection, pool: Pool, ports: Ports, state_file: Path) -> Plugin:
+def _module_file(place: str, interpreter: Path, module: str) -> Path:
+    """Return a module's file as the interpreter finds it; ConfigurationError if it finds none."""
+    try:
+        found = subprocess.run(
+            [interpreter, "-c", _FIND, module],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=FIND_TIMEOUT,
+            env=environment(),
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ConfigurationError(f"{place}: {interpreter}: {error}") from None
+    file = found.stdout.strip().rpartition("\n")[2]
+    if found.returncode or not file.endswith(".py"):
+        said = found.stderr.strip().rpartition("\n")[2] or "no such module"
+        raise ConfigurationError(
+            f"{place}: expected a module of {interpreter}, got {module} ({said})"
+        )
+    return Path(file)
+
+
+async def make_plugin(section: PluginSection, pool: Pool, ports: Ports, state_file: Path) -> Plugin:
     """Make a plugin; ConfigurationError if its file or interpreter is missing."""
     config = section.config
     plugin = Plugin(
-        section.program(),
+        await section.program(),
         pool,
         ports,
         queue_size=config.queue_size,

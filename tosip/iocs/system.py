@@ -113,7 +113,7 @@ async def _add_plugins(system: System, file: IocFile, var: Path, stack: AsyncExi
         for name, plugin in config.plugins.items()
     }
     for name, section in sections.items():
-        plugin = make_plugin(section, system.pool, ports, var / "state" / name)
+        plugin = await make_plugin(section, system.pool, ports, var / "state" / name)
         stack.push_async_callback(plugin.stop)
         system.plugins[name] = plugin
     await start_plugins(system.plugins, sections, system.turns)

@@ -16,6 +16,7 @@ from tosip.pipeline.protocol import Message
 class Program:
     """What a worker runs: a class in a file, in an interpreter. `name` is for people.
 
+    With `module` the class is one of an installed package (`package.module`), whose file is `file`.
     `watch` names data files beside those that the class names, as `Algorithm.watch`. With `standby`
     another worker waits, loaded, to take the place of one that ends.
     """
@@ -24,6 +25,7 @@ class Program:
     file: Path
     class_name: str | None
     interpreter: Path
+    module: str = ""
     start_timeout: float = 60.0
     stop_timeout: float = 2.0
     save_timeout: float = 10.0

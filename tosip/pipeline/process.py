@@ -125,6 +125,7 @@ class WorkerProcess:
                     version=protocol.VERSION,
                     file=str(self.program.file),
                     **{"class": self.program.class_name},
+                    module=self.program.module,
                     start=run,
                     code=dict(self.code.modules),
                     again=self.code.again,

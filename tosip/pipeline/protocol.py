@@ -100,6 +100,7 @@ MESSAGES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
         "version": (int,),
         "file": (str,),
         "class": (str, type(None)),
+        "module": (str,),
         "start": (bool,),
         "code": _OBJECT,
         "again": _OBJECT,

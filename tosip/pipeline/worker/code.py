@@ -85,6 +85,8 @@ class Source(SourceFileLoader):
 class OwnModules(MetaPathFinder):
     """Finds the algorithm's own modules: those in its file's folder and below, and TOSIP's.
 
+    If the algorithm is the `module` of an installed package, its own modules are the package's.
+
     `given` holds the texts that another worker of the plugin runs, by module: they are used, not
     the files. `on_found` is called with each module's text before it runs, in the thread that
     imports it. If the algorithm's file is a link, the folder of the file that it leads to counts,
@@ -92,8 +94,14 @@ class OwnModules(MetaPathFinder):
     """
 
     def __init__(
-        self, file: str, given: Mapping[str, Any], on_found: Callable[[Source], None]
+        self,
+        file: str,
+        given: Mapping[str, Any],
+        on_found: Callable[[Source], None],
+        module: str = "",
     ) -> None:
+        self.module = module
+        self._package = module.partition(".")[0]
         self._file = file
         self.folders = _folders(file)
         self._given: dict[str, Source] = {}
@@ -142,9 +150,13 @@ class OwnModules(MetaPathFinder):
     def _beside(self, fullname: str, path: Sequence[str] | None) -> Source | None:
         if fullname in sys.builtin_module_names:
             return None
-        if not fullname.startswith(_OURS):
-            path = [each for each in self._search(path) if self._is_beside(each)]
-        spec = PathFinder.find_spec(fullname, path) if path else None
+        if self._package:  # sys.path if there is no path: the package's own name is found there
+            own = fullname.startswith(_OURS) or fullname.partition(".")[0] == self._package
+            spec = PathFinder.find_spec(fullname, path) if own else None
+        else:
+            if not fullname.startswith(_OURS):
+                path = [each for each in self._search(path) if self._is_beside(each)]
+            spec = PathFinder.find_spec(fullname, path) if path else None
         if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
             return None
         known = self._found.get(fullname)

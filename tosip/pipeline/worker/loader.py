@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -20,7 +21,7 @@ def load_class(file: str, class_name: str | None, modules: OwnModules) -> type[A
     Whatever the file raises comes through; DeclarationError if there is no such class, or several
     and no `class_name`.
     """
-    module = _import(file, modules)
+    module = _import_module(modules) if modules.module else _import(file, modules)
     found = {
         name: value
         for name, value in vars(module).items()
@@ -39,6 +40,12 @@ def load_class(file: str, class_name: str | None, modules: OwnModules) -> type[A
         choice = f", or {base}:CLASS (class_name in a configuration)" if found else ""
         raise DeclarationError([f"{base}: expected one Algorithm{choice}, got {_list(found)}"])
     return next(iter(found.values()))
+
+
+def _import_module(modules: OwnModules) -> ModuleType:
+    """Import the module of an installed package."""
+    modules.install()
+    return importlib.import_module(modules.module)
 
 
 def _import(file: str, modules: OwnModules) -> ModuleType:

@@ -130,7 +130,9 @@ class Worker:
         stage = "import"
         try:
             send_source = functools.partial(_send_source, self._sock, os.getpid())
-            modules = self._modules = OwnModules(message["file"], message["code"], send_source)
+            modules = self._modules = OwnModules(
+                message["file"], message["code"], send_source, message["module"]
+            )
             cls = load_class(message["file"], message["class"], modules)
             modules.read_again(message["again"])
             stage = "declaration"
