@@ -35,9 +35,6 @@ def folder(tmp_path_factory):
     for _, name, text in BLOCKS:
         if name:
             (folder / name).write_text(text)
-    # The port that the README's configuration leaves at its default may be taken here.
-    mine = folder / "mine.toml"
-    mine.write_text(mine.read_text() + "[gateway]\nport = 0\n[simulation]\nsize = 256\n")
     (folder / "frame.fits").write_bytes(star_frame().fits())
     return folder
 
@@ -52,7 +49,7 @@ def test_every_snippet_is_of_a_kind_that_is_tested():
 
 
 def test_every_command_is_one_that_is_tested():
-    tested = ("make demo", "make test", "tosip check", "tosip replay", "python -m tosip.iocs")
+    tested = ("make demo", "make test", "tosip check", "tosip replay", "tosip run")
     assert [c for c in COMMANDS if not c.startswith(tested)] == []
 
 
@@ -74,7 +71,12 @@ def test_failed_frame_is_replayed_as_shown(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", [c for c in COMMANDS if c.startswith("tosip") and c not in BUNDLE_COMMANDS]
+    "command",
+    [
+        c
+        for c in COMMANDS
+        if c.startswith(("tosip check", "tosip replay")) and c not in BUNDLE_COMMANDS
+    ],
 )
 def test_tosip_commands_run(folder, command):
     done = run([str(BIN / "tosip"), *shlex.split(command)[1:]], folder)
@@ -101,14 +103,26 @@ def test_the_example_tests_pass(folder, file):
 
 
 def test_the_example_ioc_serves_its_records(folder, start_ioc, monkeypatch):
-    (command,) = [c for c in COMMANDS if c.startswith("python -m")]
+    command, _ = (c.split() for c in COMMANDS if c.startswith("tosip run"))
     monkeypatch.chdir(folder)
 
-    ioc = start_ioc([*command.split()[2:], "--cameras", "1"])
+    ioc = start_ioc(["tosip.iocs.pipeline", *command[2:]])
 
-    bright = ioc.wait("FOCUS01:Bright_RBV", lambda value: value.severity < 3)
-    assert bright.raw.valueAlarm.highAlarmLimit == 100_000
-    ioc.put("FOCUS01:Threshold", 3000.0)
-    assert ioc.get("FOCUS01:Threshold_RBV") == 3000.0
+    bright = ioc.wait("BRIGHT:Bright_RBV", lambda value: value.severity < 3)
+    assert bright.raw.valueAlarm.highAlarmLimit == 2_000_000
+    ioc.put("BRIGHT:Threshold", 3000.0)
+    assert ioc.get("BRIGHT:Threshold_RBV") == 3000.0
     assert (folder / "screens" / "bright_pixels.bob").exists()
+    assert ioc.stop() == 0
+
+
+def test_the_beamline_measures_its_beam(start_ioc):
+    _, command = (c.split() for c in COMMANDS if c.startswith("tosip run"))
+
+    ioc = start_ioc(["tosip.iocs.pipeline", str(ROOT / command[2])])
+
+    outcome = ioc.wait("PROFILE:Outcome_RBV", lambda value: value.severity < 3)
+    assert outcome.raw.value.choices[outcome] == "good"
+    assert ioc.wait("WATCH:MeanValue_RBV", lambda mean: mean > 0)
+    assert ioc.get("STATS:CentroidX_RBV") > 0
     assert ioc.stop() == 0
