@@ -32,9 +32,8 @@ def neosted(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[IocProcess]:
     """All 16 cameras."""
-    screens = str(tmp_path_factory.mktemp("screens"))
-    ioc = start_ioc(
-        ["tosip.iocs.neosted", "--simulate", "--config", simulation, "--screens", screens]
-    )
+    screens = tmp_path_factory.mktemp("screens")
+    options = ["--screens", str(screens), "--pvlist", str(screens / "pvs")]
+    ioc = start_ioc(["tosip.iocs.neosted", "--simulate", "--config", simulation, *options])
     yield ioc
     ioc.stop()

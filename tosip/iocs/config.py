@@ -99,10 +99,14 @@ class AlgorithmConfig(Section):
     queue_size: int = Field(20, ge=1)
     policy: Literal["drop newest", "drop oldest", "block"] = Policy.DROP_NEWEST.value
     process_timeout: float = Field(10.0, gt=0)
+    start_timeout: float = Field(60.0, gt=0)
+    stop_timeout: float = Field(2.0, gt=0)
     min_callback_time: float = Field(0.0, ge=0)
     threads: int = Field(1, ge=1, le=MOST_WORKERS)
     sorted: bool = False
     sort_time: float = Field(0.1, ge=0)
+    sort_size: int = Field(10, ge=1)
+    max_byte_rate: float = Field(0.0, ge=0)
     standby: bool = False
     max_age: float = Field(0.0, ge=0)
     watch: tuple[FilePath, ...] = ()

@@ -60,6 +60,8 @@ class PluginSection:
             class_name or config.class_name,
             config.interpreter,
             module=module,
+            start_timeout=config.start_timeout,
+            stop_timeout=config.stop_timeout,
             standby=config.standby,
             watch=tuple(map(str, config.watch)),
             limits=config.limits.limits(),
@@ -106,7 +108,8 @@ async def make_plugin(section: PluginSection, pool: Pool, ports: Ports, state_fi
     plugin.enabled = config.enabled
     plugin.min_callback_time = config.min_callback_time
     plugin.reloader.automatic = config.auto_reload
-    plugin.set_sorting(mode=config.sort_mode, time=config.sort_time)
+    plugin.set_sorting(mode=config.sort_mode, time=config.sort_time, size=config.sort_size)
+    plugin.throttle.limit = config.max_byte_rate
     return plugin
 
 
