@@ -138,6 +138,8 @@ class Rig:
         self.source.publish(frame(self.pool, do, **more))
         outcome = await asyncio.wait_for(done, READY)
         self.plugin.on_outcome.disconnect(done.set_result)
+        # From Python 3.12 on the call that wakes us holds the outcome, and so the frame.
+        await asyncio.sleep(0)
         return outcome
 
     async def until(self, condition: Callable[[], bool]) -> None:

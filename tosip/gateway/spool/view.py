@@ -81,7 +81,10 @@ class SpoolView:
             raise ConfigurationError(f"Spool.folder: expected a gateway's spool, got {path.parent}")
         with as_os_error():
             db = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode=rw", PATIENCE, isolation_level=None, uri=True
+                f"{path.absolute().as_uri()}?mode=rw",
+                timeout=PATIENCE,
+                isolation_level=None,
+                uri=True,
             )
         try:
             with as_os_error():
