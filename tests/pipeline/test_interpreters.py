@@ -29,7 +29,7 @@ WORKER_SIDE = [
         PACKAGE / f"{name}.py"
         for name in (
             *("__init__", "algorithm", "description", "errors", "names", "reading"),
-            "type_hints",
+            *("signals", "sizes", "texts", "type_hints"),
         )
     ),
     *(PACKAGE / "pipeline").glob("worker/*.py"),

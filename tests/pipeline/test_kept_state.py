@@ -147,7 +147,7 @@ def full(*_: object) -> None:
 
 
 TROUBLE = {
-    "raises": ("1 / 0", "ZeroDivisionError: division by zero (in save)"),
+    "raises": ("1 / 0", "ZeroDivisionError: division by zero (probe.py:41) (in save)"),
     "too large": ("return bytes(65 << 20)", "expected at most 67108864 bytes"),
     "hangs": ("time.sleep(600)", "no answer in 0.3 s"),
     "dies": ("os._exit(3)", "exit status 3"),

@@ -326,7 +326,7 @@ def test_worker_refuses_an_ioc_of_another_version(tmp_path, monkeypatch):
     monkeypatch.setattr(protocol, "check_version", lambda message: None)
 
     async def work():
-        with pytest.raises(RuntimeError, match=r"exit status 1: .*expected version 2, got 1"):
+        with pytest.raises(RuntimeError, match=r"exit status 1: .*expected version 3, got 1"):
             async with plugin_rig(probe(tmp_path)):
                 pass
 

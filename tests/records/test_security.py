@@ -110,7 +110,7 @@ def test_a_file_of_rules_that_is_not_there_is_refused_by_name(arguments, start_p
     done = start_process([*arguments, "--acf", "nowhere.acf"])
 
     assert done.returncode == 2
-    assert "tosip: --acf: expected a file, got nowhere.acf" in done.stderr
+    assert "tosip: --acf: expected a file, got none at nowhere.acf" in done.stderr
 
 
 @pytest.fixture
