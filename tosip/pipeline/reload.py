@@ -122,7 +122,9 @@ class Reloader:
         code = self._workers.code
         before = {**code.data_files(), **code.texts()}
         return any(
-            stamp and not stamp.size and before.get(path, NOTHING) not in (NOTHING, "")
+            isinstance(stamp, Stamp)
+            and not stamp.size
+            and before.get(path, NOTHING) not in (NOTHING, "")
             for path, stamp in now.items()
         )
 
@@ -202,18 +204,33 @@ class Stamp(NamedTuple):
     device: int
 
 
-Look = dict[str, Stamp | None]
+Look = dict[str, Stamp | frozenset[str] | None]
+"""The stamps of files, and of each folder the names in it that could be imported."""
 
 Contents = tuple[dict[str, str | None], dict[str, str]]
 """The digests of modules' texts, None where there is none, and of data files, by path."""
 
 
 def _look(file: Path, files: Iterable[str], folder: Path, names: Iterable[str]) -> Look:
-    # The folders, for code that failed may want a module that is not there yet.
-    folders = {os.path.dirname(each) for each in files}
+    # The folders, for code that failed may want a module that is not there yet. Not their stamps:
+    # an algorithm, or its kept state, may write other files there all the time.
+    folders = {str(file.parent), *(os.path.dirname(each) for each in files)}
     data = (os.path.join(folder, each) for each in data_files(str(folder), names))
-    paths = {str(file), str(file.parent), *files, *folders, *data}
-    return {path: _stamp(path) for path in paths}
+    paths = {str(file), *files, *data}
+    return {path: _stamp(path) for path in paths} | {path: _modules(path) for path in folders}
+
+
+def _modules(folder: str) -> frozenset[str] | None:
+    """Return the names of Python files and of packages in a folder; None if it cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return frozenset(
+                entry.name
+                for entry in entries
+                if entry.name.endswith(".py") or (entry.name.isidentifier() and entry.is_dir())
+            )
+    except OSError:
+        return None
 
 
 def _stamp(path: str) -> Stamp | None:
