@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
+from tosip.commands.configuration import descriptions
 from tosip.errors import ConfigurationError
 from tosip.iocs.config import IocConfig, load_config
 from tosip.iocs.ioc_file import load_ioc
@@ -112,3 +113,14 @@ def test_an_unknown_recipe_is_refused(tmp_path):
     path.write_text("ioc = 'hubble'")
     with pytest.raises(ConfigurationError, match=r"a\.toml: ioc: expected neosted or nothing"):
         load_ioc(path)
+
+
+def test_check_finds_what_only_a_start_would(tmp_path):
+    path = tmp_path / "ioc.toml"
+    for driver, expected in (
+        ("kind = 'folder'\nfolder = 'gone'", "drivers.CAM1.folder: expected a folder, got "),
+        ("kind = 'replay'\nimages = ['a.fits']", "drivers.CAM1.images: expected a file, got none"),
+    ):
+        path.write_text(f"prefix = 'A:'\n[drivers.CAM1]\n{driver}\n")
+        with pytest.raises(ConfigurationError, match=f"ioc.toml: {expected}"):
+            descriptions(load_ioc(path))

@@ -30,6 +30,8 @@ async def _descriptions(file: IocFile) -> dict[str, Description]:
     read: dict[tuple[object, ...], Description] = {}
     found = {}
     with placed({}, file.path):
+        for name, driver in file.config.drivers.items():
+            find_kind(driver.kind).check(name, driver)
         for name, plugin in file.config.plugins.items():
             section = PluginSection(name, plugin, file.place(name))
             code = (plugin.file, plugin.module, plugin.class_name, plugin.interpreter)

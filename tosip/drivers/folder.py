@@ -123,12 +123,19 @@ class FolderFeeder:
             log.warning("%r: expected to move it to %s (%s)", name, DONE, error.strerror)
 
 
-def make(name: str, config: FolderConfig, context: DriverContext) -> FitsDriver:
-    """Make the driver of a folder, which must exist."""
+def check(name: str, config: FolderConfig) -> None:
+    """Raise ConfigurationError if the folder is not there."""
     if not config.folder.is_dir():
         raise ConfigurationError(f"drivers.{name}.folder: expected a folder, got {config.folder}")
+
+
+def make(name: str, config: FolderConfig, context: DriverContext) -> FitsDriver:
+    """Make the driver of a folder, which must exist."""
+    check(name, config)
     feeder = FolderFeeder(config, ReadFiles(context.folder / "read.sqlite"))
     return FitsDriver(name, context.pool, context.ports, config.options, feeder)
 
 
-KIND = DriverKind(FolderConfig, make, DRIVER_ITEMS, "fits_driver", "FITS driver", "FITS files")
+KIND = DriverKind(
+    FolderConfig, make, DRIVER_ITEMS, "fits_driver", "FITS driver", "FITS files", check
+)

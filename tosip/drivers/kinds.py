@@ -72,7 +72,7 @@ class DriverKind:
     """One kind of driver.
 
     `config` is the model of its section; `make(name, config, context)` returns the driver, or
-    raises ConfigurationError; `items` are its records beside those of every port, read from the
+    raises ConfigurationError, as `check(name, config)` does without making one; `items` are its records beside those of every port, read from the
     driver that `make` returns; `screen` is the file name of its Phoebus screen, headed by `label`
     (kinds with equal items may share one); `model` is areaDetector's Model_RBV.
     """
@@ -83,6 +83,7 @@ class DriverKind:
     screen: str
     label: str
     model: str
+    check: Callable[[str, Any], None] = lambda _name, _config: None
 
 
 def find_kind(name: str) -> DriverKind:

@@ -86,4 +86,9 @@ def _files(name: str, config: ReplayConfig) -> list[Path]:
     return files
 
 
-KIND = DriverKind(ReplayConfig, make, SERIES_ITEMS, "camera", "Camera", "Stored images")
+def check(name: str, config: ReplayConfig) -> None:
+    """Raise ConfigurationError if an image is not there."""
+    _files(name, config)
+
+
+KIND = DriverKind(ReplayConfig, make, SERIES_ITEMS, "camera", "Camera", "Stored images", check)
