@@ -127,14 +127,12 @@ def test_files_that_were_read_move_to_done(tmp_path):
     asyncio.run(work())
 
 
-def test_a_folder_that_vanishes_is_reported_and_watched_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(folder, "RETRY", 0.1)
-
+def test_a_folder_that_vanishes_is_reported_and_watched_again(tmp_path):
     async def work():
         watching = Watching(tmp_path)
         watching.images.rmdir()
         async with watching:
-            await until(lambda: "expected a folder to watch" in watching.driver.message)
+            await until(lambda: "No such file" in watching.driver.fault)
             add(watching.images / "a.fits", 1)
             await until(lambda: watching.numbers == [1])
 

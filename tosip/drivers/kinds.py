@@ -71,10 +71,10 @@ class DriverContext:
 class DriverKind:
     """One kind of driver.
 
-    `config` is the model of its section; `make(name, config, context)` returns the driver, or
-    raises ConfigurationError, as `check(name, config)` does without making one; `items` are its records beside those of every port, read from the
-    driver that `make` returns; `screen` is the file name of its Phoebus screen, headed by `label`
-    (kinds with equal items may share one); `model` is areaDetector's Model_RBV.
+    `config` is the model of its section. `make(name, config, context)` returns the driver, or
+    raises ConfigurationError; `check(name, config)` raises what can be known without making one.
+    `items` are its records, read from the driver. `screen` is the file name of its Phoebus screen,
+    headed by `label` (kinds with equal items may share one); `model` is areaDetector's Model_RBV.
     """
 
     config: type[DriverConfig]
