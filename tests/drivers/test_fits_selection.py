@@ -48,6 +48,13 @@ def read(path: Path, hdu: str = "", **options: Any) -> FitsFrame:
         ([("AMP1", "u2"), ("AMP2", "u2")], 1),
         ([("HEADER_THUMBNAIL", "u2"), ("N1", "u2")], 2),
         ([("VARUNA", "u2"), ("OTHER", "u2")], 1),
+        ([("READNOISE", "f4"), ("IMAGE", "f4")], 2),  # DESI
+        ([("0-1.FLG", "f4"), ("0-1.E", "f4")], 2),  # Euclid
+        ([("chip.mk", "f4"), ("chip.wt", "f4"), ("chip", "f4")], 3),  # Pan-STARRS
+        ([("ERRS", "f4"), ("FLUX", "f4")], 2),
+        ([("FLAGMAP", "f4"), ("OBJ", "f4")], 2),
+        ([("NOISE", "f4"), ("SIGNAL", "f4")], 2),
+        ([("", "u1", (3, 12, 10)), ("", "u2")], 2),
         ([DQ], 1),
     ],
 )
@@ -75,6 +82,15 @@ def test_a_thumbnail_in_the_primary_unit_is_passed_over(tmp_path):
 def test_the_configuration_chooses_by_number_name_and_version(tmp_path, hdu, chosen):
     path = several(tmp_path, DQ, (*SCI, 1), ("ERR", "f4"), (*SCI, 2))
     assert (read(path, hdu).pixels == chosen).all()
+
+
+def test_the_first_unit_is_primary_and_a_version_may_be_a_float(tmp_path):
+    path = several(tmp_path, (*SCI, 1), (*SCI, 2), primary=np.zeros((12, 10)))
+    path.write_bytes(
+        path.read_bytes().replace(b"                    2 / ext", b"                  2.0 / ext")
+    )
+    assert (read(path, "primary").pixels == 0).all()
+    assert (read(path, "SCI,2").pixels == 2).all()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The values of the cards that say how a header-data unit is stored.
+"""Where a card's keyword and value are, and the values that say how a unit is stored.
 
 They decide where data begin and what they are, so they are read from the bytes of the header and
 not through astropy, which raises on some and guesses others. A number may be written as an integer,
@@ -14,12 +14,29 @@ from collections.abc import Callable
 from tosip.errors import FrameError
 
 CARD = 80
+COMMENTARY = ("COMMENT", "HISTORY", "CONTINUE")
 
 _Parse = Callable[[str], int | float | None]
 
 _VALUE = re.compile(r"\s*(?:'(?P<text>(?:[^']|'')*)'?|(?P<bare>[^/]*))")
+_ELSEWHERE = re.compile(r" *(?P<keyword>[^ ='/]+) *=(?P<value>.*)")
 _INTEGER = re.compile(r"[+-]?\d{1,40}")
 _FLOAT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[ED][+-]?\d{1,9})?", re.IGNORECASE)
+
+
+def split_card(card: str) -> tuple[str, str] | None:
+    """Return a card's keyword, in capitals, and the text behind its `=`; None if it has none.
+
+    `=` belongs in column 9, but where it is elsewhere the card means the same: what a header says
+    of its pixels must not differ from what it does to them.
+    """
+    keyword = card[:8].strip(" ").upper()
+    if not keyword or keyword in COMMENTARY:
+        return None
+    if card[8:9] == "=":
+        return keyword, card[9:]
+    match = _ELSEWHERE.fullmatch(card)
+    return (match["keyword"].upper(), match["value"]) if match else None
 
 
 class Cards:
@@ -29,11 +46,11 @@ class Cards:
         self._fields: dict[str, list[str]] = {}
         text = raw.decode("latin-1")
         for at in range(0, len(text), CARD):
-            word = text[at : at + 8]
-            if word == "END     ":
+            card = text[at : at + CARD]
+            if card[:8] == "END     ":
                 return
-            if text[at + 8 : at + 10] == "= ":
-                self._fields.setdefault(word.rstrip(), []).append(text[at + 10 : at + CARD])
+            if found := split_card(card):
+                self._fields.setdefault(found[0], []).append(found[1])
 
     def __contains__(self, keyword: str) -> bool:
         return keyword in self._fields

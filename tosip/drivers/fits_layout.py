@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
-from tosip.drivers.fits_cards import Cards
+from tosip.drivers.fits_cards import Cards, parse_number
 from tosip.drivers.fits_header import padded, read_header
 from tosip.drivers.fits_source import Source, read_bytes
 from tosip.errors import FrameError
 
 _BITPIX = (8, 16, 32, 64, -32, -64)
-_MAX_AXES = 999
+_MAX_AXES = 32  # NumPy 1's; longer headers are damaged
 _MAX_UNITS = 1000
 _IMAGE_AXES = (2, 3)
 _LARGEST = 1 << 62
@@ -77,11 +77,15 @@ class Unit:
         """EXTNAME in capitals, empty without one."""
         return self.cards.text("EXTNAME").upper()
 
+    def is_named(self, name: str) -> bool:
+        """Whether this is the unit of a name in capitals; the first is also PRIMARY."""
+        return self.name == name or (self.index == 0 and name == "PRIMARY")
+
     @property
     def version(self) -> int:
         """EXTVER, 1 without one."""
-        text = self.cards.text("EXTVER")
-        return int(text) if text.isdecimal() and len(text) < 10 else 1
+        version = parse_number(self.cards.text("EXTVER"))
+        return 1 if version is None else int(version)
 
     def __str__(self) -> str:
         name = f" {self.name}" if self.name else ""

@@ -16,12 +16,16 @@ from tosip.errors import FrameError
 
 _THUMBNAIL = 16  # times smaller than the largest image
 _MOST_NAMED = 20
-# Words of EXTNAME in files of HST, JWST, LSST, DES, ESO, Pan-STARRS, SWarp and SExtractor.
+# Words of EXTNAME in files of HST, JWST, LSST, DES, DESI, Euclid, ESO, Pan-STARRS, SWarp and
+# SExtractor.
 _WORDS = (
-    "DQ|BPM|BADPIX|MSK|FLAGS?|QUAL|QUALITY|ERR|ERRORS?|UNC|STD|STDDEV|SIGMA|RMS|STAT|VAR|IVAR|"
+    "DQ|BPM|MSK|MK|FLG|QUAL|ERRS?|UNC|STD|STDDEV|SIGMA|RMS|STAT|VAR|IVAR|"
     "INVVAR|NVAR|WHT|WGT|WT|WTMAP|CON|CTX|CONF|AREA|SAMP|NSAMP|TIME|EXPMAP|BKG|PSF|HEADER"
 )
-_PARTS = "MASK|WEIGHT|VARIANCE|UNCERT|CONFIDENCE|COVERAGE|BACKGROUND|SEGMENT|THUMB|PREVIEW|BADPIX"
+_PARTS = (
+    "MASK|WEIGHT|VARIANCE|UNCERT|CONFIDENCE|COVERAGE|BACKGROUND|SEGMENT|THUMB|PREVIEW|BADPIX|"
+    "QUALITY|FLAG|ERROR|NOISE"
+)
 _AUXILIARY = re.compile(rf"(?<![A-Z])(?:{_WORDS})(?![A-Z])|{_PARTS}")
 _SCIENCE = re.compile(r"(?<![A-Z])(?:SCI|SCIENCE)(?![A-Z])")
 
@@ -69,7 +73,7 @@ def _named(layout: Layout, wanted: str) -> Unit:
     """Find the unit of a number, a name, or a name and a version."""
     name, comma, version = (part.strip().upper() for part in wanted.partition(","))
     for unit in layout.units:
-        found = unit.index == int(name) if name.isdecimal() else unit.name == name
+        found = unit.index == int(name) if name.isdecimal() else unit.is_named(name)
         if found and (not comma or unit.version == int(version)):
             if unit.shape:
                 return unit
@@ -85,7 +89,7 @@ def _rank(unit: Unit, images: tuple[Unit, ...]) -> tuple[bool, bool, bool, bool,
     others = [other for other in images if other is not unit and not is_auxiliary(other)]
     largest = max((prod(other.shape) for other in others), default=0)
     twin_of_8_bits = unit.bitpix == 8 and any(
-        other.shape == unit.shape and other.bitpix != 8 for other in others
+        other.shape[-2:] == unit.shape[-2:] and other.bitpix != 8 for other in others
     )
     return (
         is_auxiliary(unit),

@@ -15,13 +15,11 @@ import re
 from collections.abc import Callable, Iterator
 
 from tosip.blanks import blank_controls
+from tosip.drivers.fits_cards import CARD, COMMENTARY, split_card
 
 Attribute = bool | int | float | str
 
-CARD = 80
-_COMMENTARY = ("COMMENT", "HISTORY", "CONTINUE")
 _HIERARCH = re.compile(r"HIERARCH +(?P<keyword>[^=']*[^=' ]) *=(?P<value>.*)", re.IGNORECASE)
-_ELSEWHERE = re.compile(r" *(?P<keyword>[^ ='/]+) *=(?P<value>.*)")
 _WORD = re.compile(r"[\w-]*[A-Z0-9][\w-]*", re.ASCII)  # no line of dashes
 _QUOTED = re.compile(r"'(?P<text>(?:[^']|'')*)' *(?:/.*)?")
 _STRAY_QUOTE = re.compile(r"'(?P<text>.*)' *(?:/[^']*)?")  # 'O'Brien'
@@ -70,14 +68,12 @@ def _read_card(card: str) -> tuple[str, Attribute] | None:
     parse: Callable[[str], Attribute | None] = parse_value
     if not keyword:  # a comment
         return None
-    if keyword in _COMMENTARY:
+    if keyword in COMMENTARY:
         return keyword, text
     if match := _HIERARCH.fullmatch(card):
         keyword, text = match["keyword"], match["value"]
-    elif text.startswith("="):
-        text = text[1:]
-    elif match := _ELSEWHERE.fullmatch(card):
-        keyword, text = match["keyword"], match["value"]
+    elif found := split_card(card):
+        keyword, text = found
     elif _WORD.fullmatch(keyword):
         parse = _parse_commentary
     else:
