@@ -1,4 +1,4 @@
-"""Where a card's keyword and value are, and the values that say how a unit is stored.
+"""The values of the cards that say how a header-data unit is stored.
 
 They decide where data begin and what they are, so they are read from the bytes of the header and
 not through astropy, which raises on some and guesses others. A number may be written as an integer,
@@ -11,32 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from tosip.cards import CARD, split_card
 from tosip.errors import FrameError
-
-CARD = 80
-COMMENTARY = ("COMMENT", "HISTORY", "CONTINUE")
 
 _Parse = Callable[[str], int | float | None]
 
 _VALUE = re.compile(r"\s*(?:'(?P<text>(?:[^']|'')*)'?|(?P<bare>[^/]*))")
-_ELSEWHERE = re.compile(r" *(?P<keyword>[^ ='/]+) *=(?P<value>.*)")
 _INTEGER = re.compile(r"[+-]?\d{1,40}")
 _FLOAT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[ED][+-]?\d{1,9})?", re.IGNORECASE)
-
-
-def split_card(card: str) -> tuple[str, str] | None:
-    """Return a card's keyword, in capitals, and the text behind its `=`; None if it has none.
-
-    `=` belongs in column 9, but where it is elsewhere the card means the same: what a header says
-    of its pixels must not differ from what it does to them.
-    """
-    keyword = card[:8].strip(" ").upper()
-    if not keyword or keyword in COMMENTARY:
-        return None
-    if card[8:9] == "=":
-        return keyword, card[9:]
-    match = _ELSEWHERE.fullmatch(card)
-    return (match["keyword"].upper(), match["value"]) if match else None
 
 
 class Cards:

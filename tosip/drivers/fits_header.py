@@ -12,7 +12,7 @@ import re
 from astropy.io import fits
 
 from tosip.blanks import blank_controls
-from tosip.drivers.fits_cards import CARD, COMMENTARY
+from tosip.cards import CARD, COMMENTARY
 from tosip.drivers.fits_source import Source, read_bytes
 from tosip.drivers.fits_values import Attribute, read_cards
 from tosip.errors import FrameError

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
-from tosip.drivers.fits_cards import CARD, Cards, parse_number, split_card
+from tosip.cards import CARD, split_card
+from tosip.drivers.fits_cards import Cards, parse_number
 from tosip.drivers.fits_header import padded
 from tosip.drivers.fits_layout import Unit
 from tosip.drivers.fits_scaling import SCALING_KEYWORDS

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from tosip.blanks import blank_controls
-from tosip.drivers.fits_cards import CARD, COMMENTARY, split_card
+from tosip.cards import CARD, COMMENTARY, split_card
 
 Attribute = bool | int | float | str
 
