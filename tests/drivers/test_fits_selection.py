@@ -84,6 +84,15 @@ def test_the_configuration_chooses_by_number_name_and_version(tmp_path, hdu, cho
     assert (read(path, hdu).pixels == chosen).all()
 
 
+@pytest.mark.parametrize("others", [[], [("GROUP", "i2")]])
+def test_nothing_stands_in_for_science_of_too_many_axes(tmp_path, others):
+    path = several(tmp_path, ("SCI", "f4", (2, 3, 12, 10)), *others)
+    with pytest.raises(FrameError, match=r"2 or 3 axes, got HDU 1 SCI \(10x12x3x2\)$"):
+        read(path)
+    if others:
+        assert (read(path, "GROUP").pixels == 2).all()
+
+
 def test_the_first_unit_is_primary_and_a_version_may_be_a_float(tmp_path):
     path = several(tmp_path, (*SCI, 1), (*SCI, 2), primary=np.zeros((12, 10)))
     path.write_bytes(

@@ -68,9 +68,14 @@ class Unit:
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the frame, slowest axis first; empty where there is no image of 2 or 3."""
-        if len(self.kept_axes) not in _IMAGE_AXES or 0 in self.axes:
+        if len(self.kept_axes) not in _IMAGE_AXES or not self.holds_pixels:
             return ()
         return tuple(length for _, length in reversed(self.kept_axes))
+
+    @property
+    def holds_pixels(self) -> bool:
+        """Whether there is an array of pixels, of any number of axes."""
+        return bool(self.axes) and 0 not in self.axes
 
     @property
     def name(self) -> str:
@@ -90,8 +95,8 @@ class Unit:
     def __str__(self) -> str:
         name = f" {self.name}" if self.name else ""
         version = f",{self.version}" if name and self.version != 1 else ""
-        size = "x".join(str(length) for _, length in self.kept_axes) if self.shape else "no image"
-        return f"HDU {self.index}{name}{version} ({size})"
+        size = "x".join(str(length) for _, length in self.kept_axes) if self.holds_pixels else ""
+        return f"HDU {self.index}{name}{version} ({size or 'no image'})"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 Without a choice in the configuration it is the first image that looks like the exposure itself. A
 name that says mask, error, weight or thumbnail puts an image behind the others, and so does being
 much smaller than another one, an 8-bit twin of another one, or a single line. EXTNAME = 'SCI' puts
-it before them. A file whose only image is a mask gives the mask.
+it before them. A file whose only image is a mask gives the mask, but nothing stands in for a SCI
+of too many axes.
 """
 
 from __future__ import annotations
@@ -34,9 +35,7 @@ def select(layout: Layout, wanted: str) -> tuple[Unit, ...]:
     """Return the images that `FitsOptions.hdu` asks for, or raise `FrameError`."""
     images = layout.images
     if not images:
-        count = len(layout.units)
-        none = FrameError(f"expected an image of 2 or 3 axes, got none in {count} header(s)")
-        raise layout.fault or none
+        raise layout.fault or _no_image(layout)
     if wants_all(wanted):
         return images
     if wanted:
@@ -44,7 +43,20 @@ def select(layout: Layout, wanted: str) -> tuple[Unit, ...]:
     best = min(images, key=lambda unit: _rank(unit, images))
     if layout.fault and is_auxiliary(best):
         raise layout.fault
+    if not _is_science(best) and any(map(_is_science, _hypercubes(layout))):
+        raise _no_image(layout)
     return (best,)
+
+
+def _hypercubes(layout: Layout) -> list[Unit]:
+    """Return the units whose pixels have more axes than a frame."""
+    return [unit for unit in layout.units if unit.holds_pixels and not unit.shape]
+
+
+def _no_image(layout: Layout) -> FrameError:
+    others = ", ".join(str(unit) for unit in _hypercubes(layout)[:_MOST_NAMED])
+    got = others or f"none in {len(layout.units)} header(s)"
+    return FrameError(f"expected an image of 2 or 3 axes, got {got}")
 
 
 def wants_all(wanted: str) -> bool:
@@ -67,6 +79,10 @@ def is_auxiliary(unit: Unit) -> bool:
         return True
     name = unit.name or unit.cards.text("EXTTYPE").upper()
     return _AUXILIARY.search(name) is not None
+
+
+def _is_science(unit: Unit) -> bool:
+    return _SCIENCE.search(unit.name) is not None
 
 
 def _named(layout: Layout, wanted: str) -> Unit:
@@ -93,7 +109,7 @@ def _rank(unit: Unit, images: tuple[Unit, ...]) -> tuple[bool, bool, bool, bool,
     )
     return (
         is_auxiliary(unit),
-        _SCIENCE.search(unit.name) is None,
+        not _is_science(unit),
         prod(unit.shape) * _THUMBNAIL <= largest,
         1 in unit.shape,
         twin_of_8_bits,

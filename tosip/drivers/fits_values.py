@@ -23,6 +23,7 @@ _HIERARCH = re.compile(r"HIERARCH +(?P<keyword>[^=']*[^=' ]) *=(?P<value>.*)", r
 _WORD = re.compile(r"[\w-]*[A-Z0-9][\w-]*", re.ASCII)  # no line of dashes
 _QUOTED = re.compile(r"'(?P<text>(?:[^']|'')*)' *(?:/.*)?")
 _STRAY_QUOTE = re.compile(r"'(?P<text>.*)' *(?:/[^']*)?")  # 'O'Brien'
+_DOUBLY_QUOTED = re.compile(r'"[^"]*"')
 _FRACTION = re.compile(r"[+-]?[\d.]+/\d", re.ASCII)  # 1/250, 26/10/92
 _COMMENT = re.compile(r" /|^/")
 
@@ -88,6 +89,8 @@ def parse_value(text: str) -> Attribute | None:
     text = text.strip(" ")
     if text.startswith("'"):
         return _parse_string(text)
+    if match := _DOUBLY_QUOTED.match(text):
+        return match[0]
     if not _FRACTION.match(text):
         plain = _parse_plain(text.partition("/")[0].strip(" "))
         if plain is not None:
