@@ -252,3 +252,16 @@ def test_a_time_scale_with_an_offset_is_some_zones_time(system):
     found = start(DATE_OBS=ISO, TIMESYS=system)
     assert (found.seconds, found.source) == (None, "reception")
     assert "TIMESYS" in found.fault
+
+
+@pytest.mark.parametrize("keyword", ["DATE-OBS", "MJD-OBS", "TIME-OBS", "EXPTIME", "TIMESYS"])
+@pytest.mark.parametrize("piece", ["9", "9:", "1.", "a", " ", "'"])
+def test_a_very_long_value_takes_no_time(keyword, piece):
+    header = {"DATE-END": ISO, "EXPTIME": 1, keyword: f"1{piece * 20_000}x"}
+    began = time.process_time()
+    exposure_start(header, now=NOW)
+    assert time.process_time() - began < 2
+
+
+def test_a_zone_of_more_than_59_minutes_is_none():
+    assert start(DATE_OBS=f"{ISO}+02:99").fault.endswith("is no time")

@@ -262,14 +262,16 @@ def _parse_number(number: float) -> _Moment:
 
 
 def _text(value: object) -> str:
-    return str(value).strip().strip("\"'").strip()
+    """Return a value as text without quotes; empty if it is too long, which costs time to match."""
+    text = str(value).strip().strip("\"'").strip()
+    return text if len(text) <= _LONGEST_VALUE else ""
 
 
 def _number(value: object) -> float | None:
     if isinstance(value, (bool, float)):
         return value if isinstance(value, float) and math.isfinite(value) else None
     text = _text(value)
-    if not _NUMBER.fullmatch(text) or len(text) > _LONGEST_VALUE:
+    if not _NUMBER.fullmatch(text):
         return None
     number = float(text.replace(",", ".").lower().replace("d", "e"))
     return number if math.isfinite(number) else None
@@ -315,8 +317,9 @@ def _clock(match: re.Match[str]) -> float | None:
     # 60 seconds are a leap second or were rounded up, and 24:00 is the end of a day.
     if not (hour < 24 or (hour, minute, second) == (24, 0, 0)) or minute > 59 or second >= 61:
         raise _Unusable("is no time")
-    zone = int(found["zone_hours"] or 0) * 3600 + int(found["zone_minutes"] or 0) * 60
-    if zone > 14 * 3600:
+    zone_minutes = int(found["zone_minutes"] or 0)
+    zone = int(found["zone_hours"] or 0) * 3600 + zone_minutes * 60
+    if zone > 14 * 3600 or zone_minutes > 59:
         raise _Unusable("is no time")
     return hour * 3600 + minute * 60 + second - (-zone if found["sign"] == "-" else zone)
 
