@@ -1,5 +1,7 @@
 """Which image of several becomes the frame, and which colours it has."""
 
+import itertools
+import time
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,19 @@ def test_a_thumbnail_in_the_primary_unit_is_passed_over(tmp_path):
 def test_the_configuration_chooses_by_number_name_and_version(tmp_path, hdu, chosen):
     path = several(tmp_path, DQ, (*SCI, 1), ("ERR", "f4"), (*SCI, 2))
     assert (read(path, hdu).pixels == chosen).all()
+
+
+def test_images_of_a_file_with_too_many_units_are_not_left_out_silently(tmp_path):
+    image = stored(np.ones((3, 2), "u1"), hdu=fits.ImageHDU)[2880:]
+    path = tmp_path / "many.fits"
+    path.write_bytes(stored(None) + 1001 * image)
+    began = time.process_time()
+    assert read(path).attributes["ImagesInFile"] == 999
+    assert time.process_time() - began < 3
+    images = read_images(path, np.empty, options=FitsOptions("all"))
+    assert len(list(itertools.islice(images, 999))) == 999
+    with pytest.raises(FrameError, match="expected at most 1000 HDUs, got more"):
+        next(images)
 
 
 @pytest.mark.parametrize("others", [[], [("GROUP", "i2")]])

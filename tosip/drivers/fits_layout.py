@@ -106,7 +106,7 @@ class Layout:
     units: tuple[Unit, ...]
     fault: FrameError | None = None
 
-    @property
+    @cached_property
     def images(self) -> tuple[Unit, ...]:
         """The units that hold an image of 2 or 3 axes."""
         return tuple(unit for unit in self.units if unit.shape)
@@ -116,7 +116,9 @@ def walk(source: Source) -> Layout:
     """Read the headers of all units. Raises `FrameError` only for the first."""
     units = [_read_unit(source, 0, 0)]
     try:
-        while len(units) < _MAX_UNITS and read_bytes(source, units[-1].end, 8) == b"XTENSION":
+        while read_bytes(source, units[-1].end, 8) == b"XTENSION":
+            if len(units) == _MAX_UNITS:
+                raise FrameError(f"expected at most {_MAX_UNITS} HDUs, got more")
             units.append(_read_unit(source, units[-1].end, len(units)))
     except FrameError as fault:
         return Layout(tuple(units), fault)

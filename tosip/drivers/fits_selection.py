@@ -10,6 +10,7 @@ of too many axes.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from math import prod
 
 from tosip.drivers.fits_layout import Layout, Unit
@@ -40,7 +41,7 @@ def select(layout: Layout, wanted: str) -> tuple[Unit, ...]:
         return images
     if wanted:
         return (_named(layout, wanted),)
-    best = min(images, key=lambda unit: _rank(unit, images))
+    best = min(images, key=_ranking(images))
     if layout.fault and is_auxiliary(best):
         raise layout.fault
     if not _is_science(best) and any(map(_is_science, _hypercubes(layout))):
@@ -100,18 +101,22 @@ def _named(layout: Layout, wanted: str) -> Unit:
     raise FrameError(f"expected an image in HDU {wanted}, got {there}")
 
 
-def _rank(unit: Unit, images: tuple[Unit, ...]) -> tuple[bool, bool, bool, bool, bool, int]:
-    """Return what sorts the best image first."""
-    others = [other for other in images if other is not unit and not is_auxiliary(other)]
-    largest = max((prod(other.shape) for other in others), default=0)
-    twin_of_8_bits = unit.bitpix == 8 and any(
-        other.shape[-2:] == unit.shape[-2:] and other.bitpix != 8 for other in others
-    )
-    return (
-        is_auxiliary(unit),
-        not _is_science(unit),
-        prod(unit.shape) * _THUMBNAIL <= largest,
-        1 in unit.shape,
-        twin_of_8_bits,
-        unit.index,
-    )
+def _ranking(
+    images: tuple[Unit, ...],
+) -> Callable[[Unit], tuple[bool, bool, bool, bool, bool, int]]:
+    """Return the key that sorts the best image first."""
+    exposures = [unit for unit in images if not is_auxiliary(unit)]
+    largest = max((prod(unit.shape) for unit in exposures), default=0)
+    deeper = {unit.shape[-2:] for unit in exposures if unit.bitpix != 8}
+
+    def rank(unit: Unit) -> tuple[bool, bool, bool, bool, bool, int]:
+        return (
+            is_auxiliary(unit),
+            not _is_science(unit),
+            prod(unit.shape) * _THUMBNAIL <= largest,
+            1 in unit.shape,
+            unit.bitpix == 8 and unit.shape[-2:] in deeper,
+            unit.index,
+        )
+
+    return rank
