@@ -1,5 +1,7 @@
 """Which image of several becomes the frame, and which colours it has."""
 
+import itertools
+import time
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,13 @@ def read(path: Path, hdu: str = "", **options: Any) -> FitsFrame:
         ([("AMP1", "u2"), ("AMP2", "u2")], 1),
         ([("HEADER_THUMBNAIL", "u2"), ("N1", "u2")], 2),
         ([("VARUNA", "u2"), ("OTHER", "u2")], 1),
+        ([("READNOISE", "f4"), ("IMAGE", "f4")], 2),  # DESI
+        ([("0-1.FLG", "f4"), ("0-1.E", "f4")], 2),  # Euclid
+        ([("chip.mk", "f4"), ("chip.wt", "f4"), ("chip", "f4")], 3),  # Pan-STARRS
+        ([("ERRS", "f4"), ("FLUX", "f4")], 2),
+        ([("FLAGMAP", "f4"), ("OBJ", "f4")], 2),
+        ([("NOISE", "f4"), ("SIGNAL", "f4")], 2),
+        ([("", "u1", (3, 12, 10)), ("", "u2")], 2),
         ([DQ], 1),
     ],
 )
@@ -75,6 +84,37 @@ def test_a_thumbnail_in_the_primary_unit_is_passed_over(tmp_path):
 def test_the_configuration_chooses_by_number_name_and_version(tmp_path, hdu, chosen):
     path = several(tmp_path, DQ, (*SCI, 1), ("ERR", "f4"), (*SCI, 2))
     assert (read(path, hdu).pixels == chosen).all()
+
+
+def test_images_of_a_file_with_too_many_units_are_not_left_out_silently(tmp_path):
+    image = stored(np.ones((3, 2), "u1"), hdu=fits.ImageHDU)[2880:]
+    path = tmp_path / "many.fits"
+    path.write_bytes(stored(None) + 1001 * image)
+    began = time.process_time()
+    assert read(path).attributes["ImagesInFile"] == 999
+    assert time.process_time() - began < 3
+    images = read_images(path, np.empty, options=FitsOptions("all"))
+    assert len(list(itertools.islice(images, 999))) == 999
+    with pytest.raises(FrameError, match="expected at most 1000 HDUs, got more"):
+        next(images)
+
+
+@pytest.mark.parametrize("others", [[], [("GROUP", "i2")]])
+def test_nothing_stands_in_for_science_of_too_many_axes(tmp_path, others):
+    path = several(tmp_path, ("SCI", "f4", (2, 3, 12, 10)), *others)
+    with pytest.raises(FrameError, match=r"2 or 3 axes, got HDU 1 SCI \(10x12x3x2\)$"):
+        read(path)
+    if others:
+        assert (read(path, "GROUP").pixels == 2).all()
+
+
+def test_the_first_unit_is_primary_and_a_version_may_be_a_float(tmp_path):
+    path = several(tmp_path, (*SCI, 1), (*SCI, 2), primary=np.zeros((12, 10)))
+    path.write_bytes(
+        path.read_bytes().replace(b"                    2 / ext", b"                  2.0 / ext")
+    )
+    assert (read(path, "primary").pixels == 0).all()
+    assert (read(path, "SCI,2").pixels == 2).all()
 
 
 @pytest.mark.parametrize(

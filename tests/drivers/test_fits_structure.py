@@ -87,6 +87,38 @@ def test_structure_that_conflicts_names_its_keyword(tmp_path, card, fault):
         read_bytes_as_file(tmp_path, carded(SIGNED, card))
 
 
+@pytest.mark.parametrize("cards", [["naxis1  = 50"], ["NAXIS1  =50", "NAXIS2=30"], ["BITPIX = 16"]])
+def test_structure_in_lower_case_or_with_its_equals_sign_elsewhere_is_read(tmp_path, cards):
+    data = SIGNED
+    for card in cards:
+        word = card.partition("=")[0].strip().upper().encode()
+        data = re.sub(word.ljust(8) + rb"= .{70}", card.ljust(80).encode(), data)
+    assert same(read_bytes_as_file(tmp_path, data).pixels, ramp(dtype=np.int16))
+
+
+@pytest.mark.parametrize(
+    "card",
+    ["bzero   = 32768", "BZERO   =32768", "BZERO = 32768", "BZERO\t=\t'32768'", "Bzero=32768."],
+)
+def test_scaling_that_is_an_attribute_is_applied_too(tmp_path, card):
+    frame = read_bytes_as_file(tmp_path, carded(SIGNED, f"{card}~"))
+    assert same(frame.pixels, ramp() + 32768)
+    assert float(frame.attributes["BZERO"]) == 32768
+
+
+@pytest.mark.parametrize("card", ["BSCALE  =0", "bscale  = 0.0", "BSCALE = '0'"])
+def test_a_scale_of_zero_is_found_however_it_is_spelled(tmp_path, card):
+    with pytest.raises(FrameError, match="expected BSCALE other than 0, got 0"):
+        read_bytes_as_file(tmp_path, carded(SIGNED, f"{card}~"))
+
+
+@pytest.mark.parametrize("count", [33, 999, 1000])
+def test_more_axes_than_an_array_can_have_name_their_keyword(tmp_path, count):
+    axes = [f"{f'NAXIS{n}':8}= 1~" for n in range(3, 25)]
+    with pytest.raises(FrameError, match=f"expected NAXIS from 0 to 32, got {count}"):
+        read_bytes_as_file(tmp_path, carded(SIGNED, f"NAXIS   = {count}", *axes))
+
+
 @pytest.mark.parametrize("hdu", [fits.ImageHDU, fits.CompImageHDU])
 def test_an_extension_without_its_counts_is_read(tmp_path, hdu):
     pixels = ramp(64, 64, np.int16)
@@ -105,6 +137,26 @@ def test_a_compressed_image_with_unusual_cards_is_read(tmp_path):
     frame = read_bytes_as_file(tmp_path, data)
     assert same(frame.pixels, pixels)
     assert frame.attributes["BZERO"] == "32768"
+
+
+@pytest.mark.parametrize("card", ["KÉY     = 5", "zbitpix = 16", "ZBITPIX =16", "bzero   = 32768"])
+def test_a_compressed_image_with_cards_that_bend_the_rules_is_read(tmp_path, card):
+    pixels = ramp(64, 64) + 30000
+    data = stored(pixels, header={"SPARE": 1}, hdu=fits.CompImageHDU)
+    data = re.sub(rb"SPARE   =.{71}", card.encode().ljust(80), data)
+    assert same(read_bytes_as_file(tmp_path, data).pixels, pixels)
+
+
+def test_each_row_is_a_tile_where_the_header_does_not_say(tmp_path):
+    pixels = ramp(64, 64) + 30000
+    data = re.sub(rb"ZTILE\d  =.{71}", b" " * 80, stored(pixels, hdu=fits.CompImageHDU))
+    assert same(read_bytes_as_file(tmp_path, data).pixels, pixels)
+
+
+def test_tiles_whose_places_cannot_be_read_name_their_column(tmp_path):
+    data = stored(ramp(64, 64), hdu=fits.CompImageHDU).replace(b"1PB(", b"1QB(")
+    with pytest.raises(FrameError, match="expected COMPRESSED_DATA of variable length, got 1QB"):
+        read_bytes_as_file(tmp_path, data)
 
 
 @pytest.mark.parametrize("shape", [(1, 30, 50), (1, 1, 30, 50), (30, 1, 50), (1, 30, 1, 50)])
@@ -137,6 +189,18 @@ def test_undefined_pixels_are_known_and_integers_stay_integers(tmp_path, pixels,
     pixels[3, 2:5] = 7
     hdu = fits.CompImageHDU if tiled else fits.PrimaryHDU
     frame = read_bytes_as_file(tmp_path, stored(pixels, header={"BLANK": blank}, hdu=hdu))
+    assert same(frame.pixels, pixels)
+    assert frame.attributes["UndefinedPixels"] == np.count_nonzero(pixels == 7)
+    assert frame.attributes["UndefinedValue"] == 7
+
+
+@pytest.mark.parametrize("pixels", [ramp(64, 64) + 7, ramp(64, 64, np.int32)])
+def test_zblank_of_compressed_integers_is_their_blank(tmp_path, pixels):
+    pixels[3, 2:5] = 7
+    data = stored(pixels, header={"SPARE": 1}, hdu=fits.CompImageHDU)
+    blank = 7 - 32768 if pixels.dtype == np.uint16 else 7
+    data = re.sub(rb"SPARE   =.{71}", f"ZBLANK  = {blank}".ljust(80).encode(), data)
+    frame = read_bytes_as_file(tmp_path, data)
     assert same(frame.pixels, pixels)
     assert frame.attributes["UndefinedPixels"] == np.count_nonzero(pixels == 7)
     assert frame.attributes["UndefinedValue"] == 7

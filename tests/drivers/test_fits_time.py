@@ -46,6 +46,8 @@ def start(**header):
         "2023:06:01 05:04:58.47",
         "20230601T050458.47",
         "2023-06-01T05h04m58.47s",
+        "2023/06/01-05:04:58.47",
+        "20230601-050458.47",
         "01.06.2023 05:04:58.47",
         "01-Jun-2023 05:04:58.47",
         "1 June 2023 05:04:58.47",
@@ -222,3 +224,44 @@ def test_reading_times_is_quick_quiet_and_asks_no_server(monkeypatch):
         for _ in range(100):
             start(DATE_OBS=ISO)
     assert time.process_time() - began < 0.1  # 1 ms each
+
+
+@pytest.mark.parametrize(
+    "keyword", ["DATE_BEG", "DATEBEG", "DATE_OBS", "DATEOBS", "UT_DATE", "UTC_OBS", "UTSHUT"]
+)
+def test_a_keyword_may_have_an_underscore_or_nothing_for_its_hyphen(keyword):
+    assert exposure_start({keyword: ISO}, now=NOW).source == keyword
+    assert exposure_start({keyword: ISO}, now=NOW).seconds == pytest.approx(WANTED, abs=1e-6)
+
+
+@pytest.mark.parametrize("keyword", ["MJDOBS", "MJD_OBS", "MJD_BEG", "JD_OBS", "JDOBS", "JD-UTC"])
+def test_so_may_keywords_of_numbers(keyword):
+    value = WANTED / 86400 + (40587 if keyword.startswith("M") else 2440587.5)
+    assert exposure_start({keyword: value}, now=NOW).seconds == pytest.approx(WANTED, abs=1e-4)
+
+
+@pytest.mark.parametrize("clock", ["UT_START", "UTC-BEG", "UTC_OBS", "UTOBS", "UT_SHUT"])
+def test_so_may_those_of_the_time_of_day(clock):
+    found = exposure_start({"DATE-OBS": "2023-06-01", clock: "05:04:58.47"}, now=NOW)
+    assert found.seconds == pytest.approx(WANTED, abs=1e-6)
+    assert found.source == f"DATE-OBS, {clock}"
+
+
+@pytest.mark.parametrize("system", ["UTC+8", "UT-3", "GMT +02:00", "UTC - 5"])
+def test_a_time_scale_with_an_offset_is_some_zones_time(system):
+    found = start(DATE_OBS=ISO, TIMESYS=system)
+    assert (found.seconds, found.source) == (None, "reception")
+    assert "TIMESYS" in found.fault
+
+
+@pytest.mark.parametrize("keyword", ["DATE-OBS", "MJD-OBS", "TIME-OBS", "EXPTIME", "TIMESYS"])
+@pytest.mark.parametrize("piece", ["9", "9:", "1.", "a", " ", "'"])
+def test_a_very_long_value_takes_no_time(keyword, piece):
+    header = {"DATE-END": ISO, "EXPTIME": 1, keyword: f"1{piece * 20_000}x"}
+    began = time.process_time()
+    exposure_start(header, now=NOW)
+    assert time.process_time() - began < 2
+
+
+def test_a_zone_of_more_than_59_minutes_is_none():
+    assert start(DATE_OBS=f"{ISO}+02:99").fault.endswith("is no time")

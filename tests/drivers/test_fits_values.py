@@ -79,6 +79,7 @@ def values(*cards: bytes | str) -> dict[str, object]:
         ("2023-06-01T05:04:58", "2023-06-01T05:04:58"),
         ("01/06/2023 05:04:58 / local", "01/06/2023 05:04:58"),
         ('"R" / quoted otherwise', '"R"'),
+        ('"a / b" / quoted otherwise', '"a / b"'),
         ("None", "None"),
         # Logical values.
         ("T", True),

@@ -11,9 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from tosip.cards import CARD, split_card
 from tosip.errors import FrameError
-
-CARD = 80
 
 _Parse = Callable[[str], int | float | None]
 
@@ -29,11 +28,11 @@ class Cards:
         self._fields: dict[str, list[str]] = {}
         text = raw.decode("latin-1")
         for at in range(0, len(text), CARD):
-            word = text[at : at + 8]
-            if word == "END     ":
+            card = text[at : at + CARD]
+            if card[:8] == "END     ":
                 return
-            if text[at + 8 : at + 10] == "= ":
-                self._fields.setdefault(word.rstrip(), []).append(text[at + 10 : at + CARD])
+            if found := split_card(card):
+                self._fields.setdefault(found[0], []).append(found[1])
 
     def __contains__(self, keyword: str) -> bool:
         return keyword in self._fields

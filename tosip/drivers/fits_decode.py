@@ -45,7 +45,7 @@ def fill(source: Source, offset: int, scaling: Scaling, pixels: Pixels) -> int:
 def decode(source: Source, unit: Unit, scaling: Scaling, max_bytes: int) -> Pixels:
     """Return the stored values of a tile-compressed unit.
 
-    Raises `FrameError` for what is found wrong here; astropy adds errors of many other types.
+    Raises `FrameError` for what is wrong.
     """
     data = read_bytes(source, unit.data_offset, unit.data_bytes)
     primary = fits.PrimaryHDU().header.tostring().encode("ascii")
@@ -56,9 +56,18 @@ def decode(source: Source, unit: Unit, scaling: Scaling, max_bytes: int) -> Pixe
     if unit.cards.text("ZCMPTYPE") == UNSAFE_METHOD:
         stored = decode_apart(packed, shape, scaling.stored)
     else:
-        with fits.open(io.BytesIO(packed), memmap=False) as units, np.errstate(all="ignore"):
-            stored = units[1].data
+        stored = _unpack(unit, packed)
     if stored.shape != shape or stored.dtype.newbyteorder("=") != scaling.stored.newbyteorder("="):
         got = f"{stored.dtype} of shape {stored.shape}"
         raise FrameError(f"expected pixels of {scaling.stored} and shape {shape}, got {got}")
     return stored
+
+
+def _unpack(unit: Unit, packed: bytes) -> Pixels:
+    try:
+        with fits.open(io.BytesIO(packed), memmap=False) as units, np.errstate(all="ignore"):
+            values: Pixels = units[1].data
+    except Exception as error:  # astropy raises what it likes on damaged tiles
+        got = f"{type(error).__name__}: {error}"
+        raise FrameError(f"expected tiles that can be unpacked in {unit}, got {got}") from error
+    return values

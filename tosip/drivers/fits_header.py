@@ -12,14 +12,14 @@ import re
 from astropy.io import fits
 
 from tosip.blanks import blank_controls
+from tosip.cards import CARD, COMMENTARY
 from tosip.drivers.fits_source import Source, read_bytes
-from tosip.drivers.fits_values import CARD, Attribute, read_cards
+from tosip.drivers.fits_values import Attribute, read_cards
 from tosip.errors import FrameError
 
 BLOCK = 2880
 _MAX_BLOCKS = 1000  # 36,000 cards; a file without an END card is not searched to its end
 _ASCII = bytes(b if b < 128 else ord("?") for b in range(256))
-_COMMENTARY = ("COMMENT", "HISTORY", "CONTINUE")
 # What the header of a compressed image says of the table that holds it (FITS standard 4.0, 10.1),
 # and of the image. ZHECKSUM is no misprint.
 _OF_TABLE = re.compile(
@@ -67,7 +67,7 @@ def header_attributes(raw: bytes, *, tiled: bool = False) -> dict[str, Attribute
     attributes: dict[str, Attribute] = {}
     commentary: dict[str, list[str]] = {}
     for keyword, value in read_cards(raw):
-        if keyword in _COMMENTARY:
+        if keyword in COMMENTARY:
             commentary.setdefault(keyword, []).append(str(value))
         else:
             attributes.setdefault(keyword, value)

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
-from tosip.drivers.fits_cards import Cards
+from tosip.drivers.fits_cards import Cards, parse_number
 from tosip.drivers.fits_header import padded, read_header
 from tosip.drivers.fits_source import Source, read_bytes
 from tosip.errors import FrameError
 
 _BITPIX = (8, 16, 32, 64, -32, -64)
-_MAX_AXES = 999
+_MAX_AXES = 32  # NumPy 1's; longer headers are damaged
 _MAX_UNITS = 1000
 _IMAGE_AXES = (2, 3)
 _LARGEST = 1 << 62
@@ -68,26 +68,35 @@ class Unit:
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the frame, slowest axis first; empty where there is no image of 2 or 3."""
-        if len(self.kept_axes) not in _IMAGE_AXES or 0 in self.axes:
+        if len(self.kept_axes) not in _IMAGE_AXES or not self.holds_pixels:
             return ()
         return tuple(length for _, length in reversed(self.kept_axes))
+
+    @property
+    def holds_pixels(self) -> bool:
+        """Whether there is an array of pixels, of any number of axes."""
+        return bool(self.axes) and 0 not in self.axes
 
     @property
     def name(self) -> str:
         """EXTNAME in capitals, empty without one."""
         return self.cards.text("EXTNAME").upper()
 
+    def is_named(self, name: str) -> bool:
+        """Whether this is the unit of a name in capitals; the first is also PRIMARY."""
+        return self.name == name or (self.index == 0 and name == "PRIMARY")
+
     @property
     def version(self) -> int:
         """EXTVER, 1 without one."""
-        text = self.cards.text("EXTVER")
-        return int(text) if text.isdecimal() and len(text) < 10 else 1
+        version = parse_number(self.cards.text("EXTVER"))
+        return 1 if version is None else int(version)
 
     def __str__(self) -> str:
         name = f" {self.name}" if self.name else ""
         version = f",{self.version}" if name and self.version != 1 else ""
-        size = "x".join(str(length) for _, length in self.kept_axes) if self.shape else "no image"
-        return f"HDU {self.index}{name}{version} ({size})"
+        size = "x".join(str(length) for _, length in self.kept_axes) if self.holds_pixels else ""
+        return f"HDU {self.index}{name}{version} ({size or 'no image'})"
 
 
 @dataclass(frozen=True)
@@ -97,7 +106,7 @@ class Layout:
     units: tuple[Unit, ...]
     fault: FrameError | None = None
 
-    @property
+    @cached_property
     def images(self) -> tuple[Unit, ...]:
         """The units that hold an image of 2 or 3 axes."""
         return tuple(unit for unit in self.units if unit.shape)
@@ -107,7 +116,9 @@ def walk(source: Source) -> Layout:
     """Read the headers of all units. Raises `FrameError` only for the first."""
     units = [_read_unit(source, 0, 0)]
     try:
-        while len(units) < _MAX_UNITS and read_bytes(source, units[-1].end, 8) == b"XTENSION":
+        while read_bytes(source, units[-1].end, 8) == b"XTENSION":
+            if len(units) == _MAX_UNITS:
+                raise FrameError(f"expected at most {_MAX_UNITS} HDUs, got more")
             units.append(_read_unit(source, units[-1].end, len(units)))
     except FrameError as fault:
         return Layout(tuple(units), fault)

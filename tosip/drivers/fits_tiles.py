@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
-from tosip.drivers.fits_cards import CARD, Cards, parse_number
+from tosip.cards import CARD, split_card
+from tosip.drivers.fits_cards import Cards, parse_number
 from tosip.drivers.fits_header import padded
 from tosip.drivers.fits_layout import Unit
 from tosip.drivers.fits_scaling import SCALING_KEYWORDS
@@ -48,7 +49,10 @@ def canonical(unit: Unit) -> bytes:
     """
     cards = unit.cards
     numbers = {word: cards.integer(word, -_ANY, _ANY) for word in cards.keywords() if _is_own(word)}
-    numbers = {"PCOUNT": 0, "GCOUNT": 1} | numbers
+    tile = {f"ZTILE{n}": length for n, length in enumerate(_tile(unit), 1)}
+    numbers = {"PCOUNT": 0, "GCOUNT": 1} | tile | numbers
+    if unit.bitpix > 0:
+        numbers.pop("ZBLANK", None)  # `Scaling` knows it; astropy would make floats
     first = [_card(word, numbers.pop(word)) for word in _FIRST]
     lines = [
         b"XTENSION= 'BINTABLE'".ljust(CARD),
@@ -67,11 +71,12 @@ def _is_own(keyword: str) -> bool:
 
 def _other_cards(raw: bytes) -> Iterator[bytes]:
     for at in range(0, len(raw), CARD):
-        word = raw[at : at + 8].rstrip().decode("ascii")
-        if word == "END":
+        card = raw[at : at + CARD]
+        if card[:8] == b"END     ":
             return
+        word, _ = split_card(card.decode("latin-1")) or ("", "")
         if word not in ("XTENSION", *SCALING_KEYWORDS) and not _is_own(word):
-            yield raw[at : at + CARD]
+            yield card
 
 
 def _card(keyword: str, value: int) -> bytes:
@@ -116,12 +121,7 @@ def _check_parameters(cards: Cards) -> None:
 
 def _check_count(unit: Unit, max_bytes: int) -> int:
     """Check size and number of the tiles; return how many bytes one holds, unpacked."""
-    axes = unit.axes
-    tile = [
-        # By default each row is a tile.
-        unit.cards.integer(f"ZTILE{n}", 1, _ANY, default=whole)
-        for n, whole in enumerate([axes[0], *[1] * (len(axes) - 1)], 1)
-    ]
+    axes, tile = unit.axes, _tile(unit)
     size = prod(tile) * max(4, abs(unit.bitpix) // 8)
     if size > 2 * max_bytes:
         raise FrameError(f"expected tiles of at most {2 * max_bytes} bytes, got {size}")
@@ -132,6 +132,14 @@ def _check_count(unit: Unit, max_bytes: int) -> int:
     return size
 
 
+def _tile(unit: Unit) -> list[int]:
+    """Return the lengths of a tile's axes, fastest first; by default each row is a tile."""
+    return [
+        unit.cards.integer(f"ZTILE{n}", 1, _ANY, default=whole)
+        for n, whole in enumerate([unit.axes[0], *[1] * (len(unit.axes) - 1)], 1)
+    ]
+
+
 def _descriptors(
     table: np.ndarray[Any, np.dtype[np.uint8]], columns: Any, column: Any
 ) -> tuple[_Descriptors, int]:
@@ -139,9 +147,10 @@ def _descriptors(
     kind, offset = columns.dtype.fields[column.name][:2]
     letters = str(column.format).lstrip("01")[:2]
     item = {"B": 1, "I": 2, "J": 4, "E": 4, "D": 8}.get(letters[1:])
-    if letters[:1] not in ("P", "Q") or item is None:
+    pair = np.dtype(">i4") if letters[:1] == "P" else np.dtype(">i8")
+    is_pair = letters[:1] in ("P", "Q") and kind.itemsize == 2 * pair.itemsize
+    if item is None or not is_pair or offset + kind.itemsize > table.shape[1]:
         raise FrameError(f"expected {column.name} of variable length, got {column.format}")
-    pair = np.dtype(">i4") if letters[0] == "P" else np.dtype(">i8")
     raw = np.ascontiguousarray(table[:, offset : offset + kind.itemsize])
     return raw.view(pair).astype(np.int64), item
 

@@ -3,11 +3,13 @@
 The start of exposure is the first of these that is a time the clock can have shown:
 
     DATE-BEG, MJD-BEG                 the start, by definition
-    DATE-OBS, MJD-OBS                 the start, by custom; also DATE_OBS, DATEOBS, UT-DATE, UTDATE
+    DATE-OBS, MJD-OBS                 the start, by custom; also UT-DATE
     TIME-OBS, UTC-OBS, UT, ...        if one of `_CLOCKS` holds date and time
     DATE-AVG, MJD-AVG                 minus half the exposure, where its length is known
     DATE-END, MJD-END                 minus the exposure, if its length is known
-    JD, JD-OBS, JD_UTC, MJD, MJD_OBS, EXPSTART, FRAME    the start, by custom of some programs
+    JD, JD-OBS, JD-UTC, MJD, EXPSTART, FRAME    the start, by custom of some programs
+
+A keyword is the same with `_` or nothing in place of its `-`: DATE_OBS, JD_OBS, MJDOBS.
 
 A date alone, which may be wrong by a day, takes the time of day from the first of `_CLOCKS` that
 has one: as hh:mm:ss, or as seconds since midnight (from 24 on: a smaller number may be hours).
@@ -50,18 +52,28 @@ _MJD_RANGE = range(15_020, 100_000)  # 1900 to 2132
 _MJD_OF_1977 = 43_144.0003725  # where TCB and TCG agree with TT
 _LONGEST_VALUE = 60
 
-_CLOCKS = (
-    "TIME-OBS", "TIME-BEG", "UTC-OBS", "UT-OBS", "UT", "UTC", "UTSTART", "UTCSTART", "UT-START",
-    "UT-TIME", "UTTIME", "UT_TIME", "UTOPEN", "TIME_OBS", "TIMEOBS", "OBS-TIME", "TM-START", "TIME",
+
+def _spelled(*keywords: str) -> tuple[str, ...]:
+    """Return keywords, each also with `_` and with nothing in place of its `-`."""
+    return tuple(
+        dict.fromkeys(word.replace("-", between) for word in keywords for between in ("-", "_", ""))
+    )
+
+
+_CLOCKS = _spelled(
+    "TIME-OBS", "TIME-BEG", "UTC-OBS", "UT-OBS", "UT", "UTC", "UT-START", "UTC-START", "UT-BEG",
+    "UTC-BEG", "UT-TIME", "UT-OPEN", "UT-SHUT", "OBS-TIME", "TM-START", "TIME",
 )  # fmt: skip
 # The keyword, and which part of the exposure had passed then.
 _MOMENTS = (
-    *((keyword, 0.0) for keyword in ("DATE-BEG", "MJD-BEG", "DATE-OBS", "MJD-OBS")),
-    *((keyword, 0.0) for keyword in ("DATE_OBS", "DATEOBS", "UT-DATE", "UTDATE", *_CLOCKS)),
-    *(("DATE-AVG", 0.5), ("MJD-AVG", 0.5), ("DATE-END", 1.0), ("MJD-END", 1.0)),
-    *((keyword, 0.0) for keyword in ("JD", "JD-OBS", "JD_UTC", "MJD", "MJD_OBS", "EXPSTART")),
+    *((keyword, 0.0) for keyword in _spelled("DATE-BEG", "MJD-BEG", "DATE-OBS", "MJD-OBS")),
+    *((keyword, 0.0) for keyword in (*_spelled("UT-DATE"), *_CLOCKS)),
+    *((keyword, 0.5) for keyword in _spelled("DATE-AVG", "MJD-AVG")),
+    *((keyword, 1.0) for keyword in _spelled("DATE-END", "MJD-END")),
+    *((keyword, 0.0) for keyword in _spelled("JD", "JD-OBS", "JD-UTC", "MJD", "EXPSTART")),
     ("FRAME", 0.0),
 )
+_DAY_SECONDS = _spelled("TM-START")
 _SOMETIMES = ("FRAME", *_CLOCKS)  # used alone only if they hold a date and a time
 _EXPOSURES = ("XPOSURE", "EXPTIME", "EXPOSURE")
 # Seconds by which a scale is ahead of TAI, and its rate against it (IAU 2000 B1.9, 2006 B3).
@@ -91,9 +103,11 @@ _CLOCK = r"""
       | (?P<compact_time>\d{6})(?P<fraction>[.,]\d*)? )
     \s?(?P<zone>\(?(?:z|utc?|gmt)\)?)?
     (?: \s?(?P<sign>[+-])(?P<zone_hours>\d{1,2})(?: :?(?P<zone_minutes>\d{2}) )? )?"""
+_BETWEEN = r"(?: \s*t\s* | [,_]?\s+ | _ | -(?=\d{1,2}:|\d{6}) )"
 _FLAGS = re.VERBOSE | re.IGNORECASE | re.ASCII
 _TIME = re.compile(_CLOCK, _FLAGS)
-_DATE_TIME = re.compile(rf"{_DATE}(?: (?:\s*t\s*|[,_]?\s+|_){_CLOCK} )?", _FLAGS)
+_DATE_TIME = re.compile(rf"{_DATE}(?: {_BETWEEN}{_CLOCK} )?", _FLAGS)
+_SCALE = re.compile(r"(\w*)(\s*[+-]\s*\d)?")
 _WHOLE = re.compile(r"\d+", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d+[.,]?\d*(?:[ed][+-]?\d+)?", _FLAGS)
 
@@ -217,7 +231,9 @@ def _parse_clock(keyword: str, value: object) -> _Moment:
     if seconds is None or (isinstance(value, str) and _TIME.fullmatch(_text(value))):
         return _parse(value)
     # A whole number may be hhmmss, a small one hours.
-    if not 24 <= seconds < DAY + 1 or (_WHOLE.fullmatch(_text(value)) and keyword != "TM-START"):
+    if not 24 <= seconds < DAY + 1 or (
+        _WHOLE.fullmatch(_text(value)) and keyword not in _DAY_SECONDS
+    ):
         raise _Unusable("is no number of seconds of a day")
     return _Moment(None, seconds)
 
@@ -246,14 +262,16 @@ def _parse_number(number: float) -> _Moment:
 
 
 def _text(value: object) -> str:
-    return str(value).strip().strip("\"'").strip()
+    """Return a value as text without quotes; empty if it is too long, which costs time to match."""
+    text = str(value).strip().strip("\"'").strip()
+    return text if len(text) <= _LONGEST_VALUE else ""
 
 
 def _number(value: object) -> float | None:
     if isinstance(value, (bool, float)):
         return value if isinstance(value, float) and math.isfinite(value) else None
     text = _text(value)
-    if not _NUMBER.fullmatch(text) or len(text) > _LONGEST_VALUE:
+    if not _NUMBER.fullmatch(text):
         return None
     number = float(text.replace(",", ".").lower().replace("d", "e"))
     return number if math.isfinite(number) else None
@@ -299,16 +317,17 @@ def _clock(match: re.Match[str]) -> float | None:
     # 60 seconds are a leap second or were rounded up, and 24:00 is the end of a day.
     if not (hour < 24 or (hour, minute, second) == (24, 0, 0)) or minute > 59 or second >= 61:
         raise _Unusable("is no time")
-    zone = int(found["zone_hours"] or 0) * 3600 + int(found["zone_minutes"] or 0) * 60
-    if zone > 14 * 3600:
+    zone_minutes = int(found["zone_minutes"] or 0)
+    zone = int(found["zone_hours"] or 0) * 3600 + zone_minutes * 60
+    if zone > 14 * 3600 or zone_minutes > 59:
         raise _Unusable("is no time")
     return hour * 3600 + minute * 60 + second - (-zone if found["sign"] == "-" else zone)
 
 
 def _to_utc(seconds: float, system: str) -> float:
     """Return Unix seconds of a time in the scale that TIMESYS names."""
-    match = re.match(r"\w*", system.strip().upper())
-    scale = match[0] if match else ""
+    match = _SCALE.match(system.strip().upper())
+    scale = match[1] if match and not match[2] else "LOCAL"  # UTC+8 is some zone's time
     if scale in _UTC:
         return seconds
     if scale not in _SCALES:

@@ -15,16 +15,15 @@ import re
 from collections.abc import Callable, Iterator
 
 from tosip.blanks import blank_controls
+from tosip.cards import CARD, COMMENTARY, split_card
 
 Attribute = bool | int | float | str
 
-CARD = 80
-_COMMENTARY = ("COMMENT", "HISTORY", "CONTINUE")
 _HIERARCH = re.compile(r"HIERARCH +(?P<keyword>[^=']*[^=' ]) *=(?P<value>.*)", re.IGNORECASE)
-_ELSEWHERE = re.compile(r" *(?P<keyword>[^ ='/]+) *=(?P<value>.*)")
 _WORD = re.compile(r"[\w-]*[A-Z0-9][\w-]*", re.ASCII)  # no line of dashes
 _QUOTED = re.compile(r"'(?P<text>(?:[^']|'')*)' *(?:/.*)?")
 _STRAY_QUOTE = re.compile(r"'(?P<text>.*)' *(?:/[^']*)?")  # 'O'Brien'
+_DOUBLY_QUOTED = re.compile(r'"[^"]*"')
 _FRACTION = re.compile(r"[+-]?[\d.]+/\d", re.ASCII)  # 1/250, 26/10/92
 _COMMENT = re.compile(r" /|^/")
 
@@ -70,14 +69,12 @@ def _read_card(card: str) -> tuple[str, Attribute] | None:
     parse: Callable[[str], Attribute | None] = parse_value
     if not keyword:  # a comment
         return None
-    if keyword in _COMMENTARY:
+    if keyword in COMMENTARY:
         return keyword, text
     if match := _HIERARCH.fullmatch(card):
         keyword, text = match["keyword"], match["value"]
-    elif text.startswith("="):
-        text = text[1:]
-    elif match := _ELSEWHERE.fullmatch(card):
-        keyword, text = match["keyword"], match["value"]
+    elif found := split_card(card):
+        keyword, text = found
     elif _WORD.fullmatch(keyword):
         parse = _parse_commentary
     else:
@@ -92,6 +89,8 @@ def parse_value(text: str) -> Attribute | None:
     text = text.strip(" ")
     if text.startswith("'"):
         return _parse_string(text)
+    if match := _DOUBLY_QUOTED.match(text):
+        return match[0]
     if not _FRACTION.match(text):
         plain = _parse_plain(text.partition("/")[0].strip(" "))
         if plain is not None:

@@ -74,6 +74,21 @@ def test_file_cut_inside_its_last_hdu_is_451_with_both_lengths(data, cut):
     assert (caught.value.code, caught.value.fate) == ("451", Fate.QUARANTINE)
 
 
+@pytest.mark.parametrize(
+    "cards",
+    [
+        ["bitpix  = 16", "Naxis   = 1", "naxis1  = 99"],
+        ["BITPIX  =16", "NAXIS = 1", "NAXIS1\t=\t99"],
+        ["BITPIX  = '16'", "NAXIS   =1.", "NAXIS1=99"],
+    ],
+)
+def test_sizes_count_however_their_cards_are_spelled(cards):
+    data = header(*cards)
+    assert implied(data) == len(data) + 2880
+    with pytest.raises(UploadError, match=f"expected {len(data) + 2880} bytes"):
+        verdict(data + bytes(100))
+
+
 def test_heap_of_a_table_counts():
     cards = ["BITPIX  = 8", "NAXIS   = 2", "NAXIS1  = 8", "NAXIS2  = 10", "PCOUNT  = 5000"]
     table = header(*cards, "GCOUNT  = 1", first="XTENSION= 'BINTABLE'")

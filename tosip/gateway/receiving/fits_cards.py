@@ -10,17 +10,14 @@ import math
 import re
 
 from tosip.blanks import blank_controls
+from tosip.cards import CARD, split_card
 
 BLOCK = 2880
-CARD = 80
 LONGEST = 1 << 63  # of data; what claims more is as impossible
 
-_END = b"END     "
+_END = "END     "
 _AXES = (f"NAXIS{n}" for n in range(1, 1000))
-_SIZES = {
-    word.ljust(8).encode(): word
-    for word in ("BITPIX", "NAXIS", "PCOUNT", "GCOUNT", "GROUPS", *_AXES)
-}
+_SIZES = {"BITPIX", "NAXIS", "PCOUNT", "GCOUNT", "GROUPS", *_AXES}
 _BITS = {"8": 8, "16": 16, "32": 32, "64": 64, "-32": 32, "-64": 64}
 _NO_DECIMALS = re.compile(r"(?<=\d)\.0*$")
 _STRING = re.compile(r"'((?:[^']|'')*)'?")
@@ -32,13 +29,14 @@ class UnreadableError(Exception):
 
 def collect_sizes(block: bytes, sizes: dict[str, str]) -> bool:
     """Add the cards of a header block that tell a length; return whether the header ends here."""
-    block = blank_controls(block)
+    text = blank_controls(block).decode("latin-1")
     for at in range(0, BLOCK, CARD):
-        word = block[at : at + 8]
-        if word == _END:
+        card = text[at : at + CARD]
+        if card[:8] == _END:
             return True
-        if (keyword := _SIZES.get(word)) and block[at + 8 : at + 10] == b"= ":
-            sizes.setdefault(keyword, _value(block[at + 10 : at + CARD].decode("latin-1")).strip())
+        found = split_card(card)
+        if found and found[0] in _SIZES:
+            sizes.setdefault(found[0], _value(found[1]).strip())
     return False
 
 
@@ -65,13 +63,13 @@ def header_values(header: bytes | bytearray) -> dict[str, str]:
     values: dict[str, str] = {}
     for at in range(0, len(text), CARD):
         card = text[at : at + CARD]
-        if card[:8] == _END.decode():
+        if card[:8] == _END:
             break
-        if card[8:10] == "= ":
-            values.setdefault(card[:8].rstrip(), _value(card[10:]))
-        elif card.startswith("HIERARCH ") and "=" in card:
+        if card.startswith("HIERARCH ") and "=" in card:
             keyword, _, value = card[9:].partition("=")
             values.setdefault(keyword.strip(), _value(value))
+        elif found := split_card(card):
+            values.setdefault(found[0], _value(found[1]))
     return values
 
 
