@@ -8,6 +8,7 @@ code as text, not the files.
 
 import asyncio
 import contextlib
+import importlib.machinery
 import importlib.util
 import logging
 import math
@@ -30,6 +31,7 @@ SETTLED = 0.1  # s without a change after which files are taken to be whole
 EMPTY = 2.0  # s that a file may stay empty before it is taken to be whole
 COARSEST = 2.0  # s between times that a file system tells apart; contents are compared after that
 NOTHING = text_digest("")
+_ENDINGS = tuple(importlib.machinery.all_suffixes())
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +124,9 @@ class Reloader:
         code = self._workers.code
         before = {**code.data_files(), **code.texts()}
         return any(
-            stamp and not stamp.size and before.get(path, NOTHING) not in (NOTHING, "")
+            isinstance(stamp, Stamp)
+            and not stamp.size
+            and before.get(path, NOTHING) not in (NOTHING, "")
             for path, stamp in now.items()
         )
 
@@ -202,7 +206,8 @@ class Stamp(NamedTuple):
     device: int
 
 
-Look = dict[str, Stamp | None]
+Look = dict[str, Stamp | frozenset[str] | None]
+"""The stamps of files, and the names that can be imported from folders."""
 
 Contents = tuple[dict[str, str | None], dict[str, str]]
 """The digests of modules' texts, None where there is none, and of data files, by path."""
@@ -210,10 +215,23 @@ Contents = tuple[dict[str, str | None], dict[str, str]]
 
 def _look(file: Path, files: Iterable[str], folder: Path, names: Iterable[str]) -> Look:
     # The folders, for code that failed may want a module that is not there yet.
-    folders = {os.path.dirname(each) for each in files}
+    folders = {str(file.parent), *(os.path.dirname(each) for each in files)}
     data = (os.path.join(folder, each) for each in data_files(str(folder), names))
-    paths = {str(file), str(file.parent), *files, *folders, *data}
-    return {path: _stamp(path) for path in paths}
+    return {
+        **{path: _modules(path) for path in folders},
+        **{path: _stamp(path) for path in {str(file), *files, *data}},
+    }
+
+
+def _modules(folder: str) -> frozenset[str] | None:
+    """Return what may be imported; other files come and go, such as the images in a folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return frozenset(
+                each.name for each in entries if each.name.endswith(_ENDINGS) or each.is_dir()
+            )
+    except OSError:
+        return None
 
 
 def _stamp(path: str) -> Stamp | None:
