@@ -89,7 +89,7 @@ BAD = [
     (FLOAT, 2**53 + 1, "expected an int that a float holds exactly, got 9007199254740993"),
     (FLOAT, np.uint64(2**64 - 1), "expected an int that a float holds exactly"),
     (INT64, np.uint64(2**63), "expected an int of 64 bits, got .*9223372036854775808"),
-    (INT64, 10**400, "expected an int of 64 bits, got one of 1329"),
+    (INT64, 10**400, "expected an int of 64 bits, got an int of 1329 bits"),
     (LONGS, np.array([2**63], np.uint64), "expected numbers from -9.*, got 9223372036854775808"),
     (ULONGS, np.array([-1]), "expected numbers from 0 to 18446744073709551615, got -1"),
     (DOUBLES, [0.5, 2**53 + 1], "type float64, got 9007199254740993"),

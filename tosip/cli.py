@@ -15,7 +15,7 @@ from tosip.arguments import Parser
 from tosip.commands import configuration, gateway, new, tables
 from tosip.commands.algorithm_file import expect_file, program, read_description
 from tosip.commands.files import check_writable
-from tosip.commands.replay import TABLE_FORMATS, Row, replay, write_table
+from tosip.commands.replay import TABLE_FORMATS, Row, replay, table_format, write_table
 from tosip.commands.replay_bundles import replay_bundles, split_bundles, verdict_text, verdicts
 from tosip.description import Description
 from tosip.drivers.fits_options import checked_hdu
@@ -195,7 +195,7 @@ def _progress(images: int) -> Iterator[Callable[[], None]]:
 
 
 def _check_output(path: Path) -> None:
-    if path.suffix not in TABLE_FORMATS:
+    if table_format(path) is None:
         endings = " or ".join(TABLE_FORMATS)
         raise ConfigurationError(f"--output: expected {endings}, got {path}")
     try:

@@ -434,7 +434,7 @@ def _changed_by_float(wanted: np.dtype[Any], array: np.ndarray[Any, Any]) -> lis
 def _shown(value: Any) -> str:
     """Return what an error says of a value."""
     if isinstance(value, int) and value.bit_length() > 256:  # Python refuses to print long ones
-        return f"one of {value.bit_length()}"
+        return f"an int of {value.bit_length()} bits"
     text = repr(value)
     return text if len(text) <= 200 else f"{text[:200]}..."
 

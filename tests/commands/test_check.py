@@ -76,7 +76,7 @@ def test_missing_file_and_interpreter_are_told(tmp_path):
     assert line == "--python: expected a file, got none at no/python"
     line = refused(tosip(tmp_path, "check", "bright.py", "--python", "bright.py"))
     got = f"{tmp_path}/bright.py (could not start: Permission denied)"
-    assert line == f"--python: expected a Python with NumPy, got {got}"
+    assert line == f"--python: expected Python 3.9 or newer with NumPy, got {got}"
 
 
 def test_command_ends_with_the_status(tmp_path):

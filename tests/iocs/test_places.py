@@ -17,8 +17,8 @@ CAMERA = "cameras = [{number = 1, user = 'cam01'}]\n"
 FOCUS = {
     "file = 'no.py'": "focus.file: expected a file, got none at {folder}/no.py",
     "interpreter = 'no/python'": "focus.interpreter: expected a file, got none at",
-    "interpreter = 'bare/bin/python'": "focus.interpreter: expected a Python with NumPy, got ",
-    "interpreter = 'mine.toml'": "focus.interpreter: expected a Python with NumPy, got ",
+    "interpreter = 'bare/bin/python'": "focus.interpreter: expected Python 3.9 or newer with",
+    "interpreter = 'mine.toml'": "focus.interpreter: expected Python 3.9 or newer with",
     "file = 'two.py'": "focus.file: two.py: expected one Algorithm, or two.py:CLASS (class_name in",
     "file = 'raises.py'": "focus.file: raises.py: import: ValueError: odd (raises.py:2)",
     "file = 'dies.py'": "focus.file: dies.py: expected a file that loads, got exit status 3",

@@ -1,6 +1,7 @@
 """Hot reload: newer code takes over between two frames, or the running code goes on."""
 
 import asyncio
+import itertools
 import os
 import shutil
 from pathlib import Path
@@ -305,5 +306,22 @@ def test_stop_while_reloading_leaves_nothing(tmp_path):
             save(tmp_path, slow)
             await status(rig, "loading")
         assert descriptors() < before
+
+    run(work())
+
+
+def test_files_that_come_and_go_beside_the_algorithm_do_not_hold_up_a_reload(tmp_path):
+    async def busy() -> None:
+        for number in itertools.count():
+            (tmp_path / f"frame{number}.fits").touch()
+            (tmp_path / f"frame{number - 20}.fits").unlink(missing_ok=True)
+            await asyncio.sleep(0.02)
+
+    async def work():
+        async with plugin_rig(probe(tmp_path, version(1))) as rig:
+            writer = asyncio.create_task(busy())
+            save(tmp_path, version(2))
+            await status(rig, "loaded")
+            writer.cancel()
 
     run(work())

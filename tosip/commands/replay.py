@@ -207,8 +207,13 @@ def write_table(
         table[output.name].description = output.doc
     table["message"] = [" | ".join(_lines(row.message)) for row in rows]
     text = io.StringIO()
-    table.write(text, format=TABLE_FORMATS[path.suffix])
+    table.write(text, format=table_format(path))
     write_whole(path, text.getvalue().encode())
+
+
+def table_format(path: Path) -> str | None:
+    """Return astropy's name of the format that a table's name asks for; None if of none."""
+    return next((form for end, form in TABLE_FORMATS.items() if path.name.endswith(end)), None)
 
 
 def _lines(message: str) -> list[str]:

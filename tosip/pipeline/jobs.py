@@ -86,6 +86,10 @@ class StateLost(WorkerError):
         super().__init__(f"{cause}: what it has learnt would be lost; Reload starts anew")
 
 
+class NotAsked(WorkerError):
+    """No worker is there to ask."""
+
+
 class NoAnswer(WorkerDied):
     """The process had to be ended because it did not answer a request in time."""
 

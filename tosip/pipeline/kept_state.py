@@ -15,8 +15,9 @@ from pathlib import Path
 from tosip.description import Description
 from tosip.errors import ProtocolError, WorkerError
 from tosip.pipeline import state_file
-from tosip.pipeline.jobs import NoAnswer
+from tosip.pipeline.jobs import NoAnswer, NotAsked
 from tosip.pipeline.state import State
+from tosip.tasks import BackgroundTask, in_thread
 
 INTERVAL = 1.0  # s between two savings, at least
 SHARE = 20  # times as long as one took, at least
@@ -52,9 +53,10 @@ class KeptState:
         self._silent = ""  # the code whose `save` did not answer
         self._read = False
         self._dirty = False
+        self._set_aside = False
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._task = BackgroundTask(f"keep state {name}", self._run)
 
     @property
     def status(self) -> str:
@@ -72,9 +74,9 @@ class KeptState:
     async def _load(self) -> None:
         self._say("started anew: no state was kept before")
         try:
-            found = await asyncio.to_thread(state_file.read, self._file, self._declaration)
+            found = await in_thread(state_file.read, self._file, self._declaration)
         except (OSError, state_file.StateFileError) as error:
-            await self._refuse(_words(error))
+            self._refuse(_words(error))
             return
         if found:
             self._latest, kept = found
@@ -92,19 +94,17 @@ class KeptState:
         """Note that a worker starts without the state, which may be what ends it."""
         if self._latest:
             self._latest = None
-            self._say(f"started anew: {cause}", warn=True)
+            self._refuse(cause)
 
-    async def _refuse(self, cause: str) -> None:
+    def _refuse(self, cause: str) -> None:
+        self._set_aside = True
         self._say(f"started anew: {cause}", warn=True)
-        with suppress(OSError):  # the next state would take its place
-            aside = self._file.with_name(f"{self._file.name}.refused")
-            await asyncio.to_thread(os.replace, self._file, aside)
 
     def start(self, description: Description) -> None:
         """Keep the state from now on, if the algorithm wants that."""
         if description.keep_state:
             self._declaration = description.declaration_hash()
-            self._task = asyncio.create_task(self._run(), name=f"keep state {self._name}")
+            self._task.start()
 
     def changed(self) -> None:
         """Note that the algorithm has seen a frame."""
@@ -115,12 +115,12 @@ class KeptState:
         """Keep the state once more if it has changed, within `seconds`."""
         self._stopping.set()
         self._wake.set()
-        if self._task:
-            try:
-                async with asyncio.timeout(seconds):
-                    await self._task
-            except TimeoutError:
-                log.warning("%s: state: not kept at the end: no answer", self._name)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._task.ended()
+        except TimeoutError:
+            log.warning("%s: state: not kept at the end: no answer", self._name)
+            await self._task.stop()
 
     async def _run(self) -> None:
         while not self._stopping.is_set():
@@ -139,9 +139,9 @@ class KeptState:
         self._dirty = False
         try:
             state = await self._snapshot()
-            if state is None:
-                return 0.0
-            await asyncio.to_thread(self._write, state)
+            await in_thread(self._write, state)
+        except NotAsked:
+            self._dirty = True
         except NoAnswer as error:
             self._silent = self._code_hash()
             self._complain(f"not kept, until the code changes: {error}")
@@ -152,10 +152,19 @@ class KeptState:
         else:
             self._latest = state
             self._complain("")
-            return state.seconds
+            return state.seconds if state else 0.0
         return 0.0
 
-    def _write(self, state: State) -> None:
+    def _write(self, state: State | None) -> None:
+        """Write a state unless the file holds it; remove an older one if there is none now."""
+        if self._set_aside:  # or the newer state would take its place
+            with suppress(OSError):
+                os.replace(self._file, self._file.with_name(f"{self._file.name}.refused"))
+            self._set_aside, self._written = False, ""
+        if state is None:
+            self._file.unlink(missing_ok=True)
+            self._written = ""
+            return
         digest = state_file.digest(state) if state.size <= state_file.LARGEST else ""
         if not digest or digest != self._written:
             state_file.write(self._file, state, self._declaration, self._code_hash())

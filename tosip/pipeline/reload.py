@@ -8,6 +8,7 @@ code as text, not the files.
 
 import asyncio
 import contextlib
+import importlib.machinery
 import importlib.util
 import logging
 import math
@@ -30,6 +31,7 @@ SETTLED = 0.1  # s without a change after which files are taken to be whole
 EMPTY = 2.0  # s that a file may stay empty before it is taken to be whole
 COARSEST = 2.0  # s between times that a file system tells apart; contents are compared after that
 NOTHING = text_digest("")
+_ENDINGS = tuple(importlib.machinery.all_suffixes())
 
 log = logging.getLogger(__name__)
 
@@ -205,29 +207,28 @@ class Stamp(NamedTuple):
 
 
 Look = dict[str, Stamp | frozenset[str] | None]
-"""The stamps of files, and of each folder the names in it that could be imported."""
+"""The stamps of files, and the names that can be imported from folders."""
 
 Contents = tuple[dict[str, str | None], dict[str, str]]
 """The digests of modules' texts, None where there is none, and of data files, by path."""
 
 
 def _look(file: Path, files: Iterable[str], folder: Path, names: Iterable[str]) -> Look:
-    # The folders, for code that failed may want a module that is not there yet. Not their stamps:
-    # an algorithm, or its kept state, may write other files there all the time.
+    # The folders, for code that failed may want a module that is not there yet.
     folders = {str(file.parent), *(os.path.dirname(each) for each in files)}
     data = (os.path.join(folder, each) for each in data_files(str(folder), names))
-    paths = {str(file), *files, *data}
-    return {path: _stamp(path) for path in paths} | {path: _modules(path) for path in folders}
+    return {
+        **{path: _modules(path) for path in folders},
+        **{path: _stamp(path) for path in {str(file), *files, *data}},
+    }
 
 
 def _modules(folder: str) -> frozenset[str] | None:
-    """Return the names of Python files and of packages in a folder; None if it cannot be read."""
+    """Return what may be imported; other files come and go, such as the images in a folder."""
     try:
         with os.scandir(folder) as entries:
             return frozenset(
-                entry.name
-                for entry in entries
-                if entry.name.endswith(".py") or (entry.name.isidentifier() and entry.is_dir())
+                each.name for each in entries if each.name.endswith(_ENDINGS) or each.is_dir()
             )
     except OSError:
         return None

@@ -23,7 +23,7 @@ def start_fault(
     if isinstance(error, WorkerDied) and not error.loading:
         python = program.interpreter
         return ConfigurationError(
-            f"{interpreter}: expected a Python with NumPy, got {python} ({error})"
+            f"{interpreter}: expected Python 3.9 or newer with NumPy, got {python} ({error})"
         )
     return ConfigurationError(f"{place}{name}: expected a file that loads, got {error}")
 

@@ -16,7 +16,7 @@ from typing import Any
 from tosip.description import Description
 from tosip.errors import ProtocolError, WorkerError
 from tosip.pipeline.code import Code
-from tosip.pipeline.jobs import AlgorithmFault, Job, Program, StateLost, WorkerDied
+from tosip.pipeline.jobs import AlgorithmFault, Job, NotAsked, Program, StateLost, WorkerDied
 from tosip.pipeline.kept_state import KeptState
 from tosip.pipeline.parameters import ParameterSet
 from tosip.pipeline.pool import Pool
@@ -199,14 +199,14 @@ class Supervisor:
         return await self._worker.save()
 
     async def snapshot(self) -> State | None:
-        """Return what the algorithm saves between two frames; errors are those of `save`.
+        """Return what the algorithm saves between two frames, None if nothing; errors as `save`.
 
-        None if it saves nothing, or no worker is there to ask. Not while a reload is under way.
+        NotAsked if no worker is there. Not while a reload is under way.
         """
         try:
             await self._rest()
             if self.state is not WorkerState.IDLE or self._worker is None:
-                return None
+                raise NotAsked("no worker is there to ask")
             return await self._worker.save()
         finally:
             self.resume()

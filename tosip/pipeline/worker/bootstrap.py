@@ -46,6 +46,8 @@ def _take_limits(niceness: int, processors: list[int]) -> None:
 
 
 if __name__ == "__main__":
+    if sys.version_info < (3, 9):  # noqa: UP036 (the interpreter is the user's)
+        sys.exit("Python " + sys.version.split()[0])
     # This folder, which the interpreter puts there for a script unless told otherwise.
     if sys.path[:1] == [os.path.dirname(os.path.abspath(__file__))]:
         del sys.path[0]
