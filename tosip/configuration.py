@@ -64,6 +64,8 @@ def _fault(fault: ErrorDetails) -> str:
         return f"{place}: unknown key"
     if fault["type"] == "missing":
         return f"{place}: expected a value, got none"
+    if fault["type"] == "path_type":
+        return f"{place}: expected a path, got {fault['input']!r}"
     expected = fault["msg"].removeprefix("Value error, ").replace("Input should", "expected to", 1)
     expected = expected.replace("expected to be ", "expected ", 1)
     expected = expected.replace("a valid tuple", "a list", 1)

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from tests.commands.command import ALGORITHM, algorithm, python, refused, tosip
+from tests.interpreters import find_interpreter
 
 TWO = ALGORITHM + "\n\nclass Second(Bright):\n    '''The second.'''\n"
 
@@ -77,6 +78,16 @@ def test_missing_file_and_interpreter_are_told(tmp_path):
     line = refused(tosip(tmp_path, "check", "bright.py", "--python", "bright.py"))
     got = f"{tmp_path}/bright.py (could not start: Permission denied)"
     assert line == f"--python: expected Python 3.9 or newer with NumPy, got {got}"
+
+
+def test_a_python_that_is_too_old_is_told(tmp_path):
+    old = find_interpreter("python3.8", "python3.7")
+    if old is None:
+        pytest.skip("no Python 3.7 or 3.8 on this machine")
+    algorithm(tmp_path)
+    line = refused(tosip(tmp_path, "check", "bright.py", "--python", old))
+    assert line.startswith(f"--python: expected Python 3.9 or newer with NumPy, got {old} (exit")
+    assert "1: Python 3." in line
 
 
 def test_command_ends_with_the_status(tmp_path):

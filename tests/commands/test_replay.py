@@ -111,6 +111,12 @@ def test_wrong_option_is_told_in_one_line(folder, arguments, words):
     assert words in refused(tosip(folder, "replay", *arguments))
 
 
+def test_a_folder_that_is_no_bundle_is_told(folder):
+    (folder / "frames").mkdir()
+    line = refused(tosip(folder, "replay", "bright.py", "frames"))
+    assert line == "frames: expected an image or a bundle, got another folder"
+
+
 @pytest.mark.parametrize("arguments", [["--jobs", "x"], ["--nothing"], []])
 def test_options_that_are_none_end_with_status_2(folder, arguments):
     result = tosip(folder, "replay", *arguments)

@@ -136,7 +136,7 @@ def folder(kept, tmp_path):
         (["b", "image.fits"], "image.fits: expected a bundle as the others are, got a file"),
         (["a.py", "image.fits", "b"], "image.fits: expected a bundle as the others are"),
         (["b", "nothing"], "nothing: expected a bundle as the others are, got none"),
-        (["bundles"], "bundles/bundle.json: expected a bundle's file, got No such file"),
+        (["bundles"], "bundles: expected an image or a bundle, got another folder"),
         (["nowhere/bundle.json"], "nowhere/bundle.json: expected a bundle's file, got No such"),
         (["a.py", "b", "--bundled-code"], "--bundled-code: expected no algorithm beside it"),
         (["a.py", "image.fits", "--bundled-code"], "--bundled-code: expected bundles, got images"),

@@ -102,3 +102,8 @@ def test_names_that_are_wrong_are_told_in_printable_words(folder):
             b"tosip: no\\xe9\\x1b[31m" if name[0] == 110 else b"tosip: xx"
         )
         assert b"\x1b" not in done.stderr
+
+
+def test_a_table_may_have_an_ending_for_a_name(folder):
+    assert shell(folder, "$TOSIP replay bright.py *.fits --output .csv").returncode == 0
+    assert rows(folder / ".csv")

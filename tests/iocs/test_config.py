@@ -42,6 +42,7 @@ def test_the_drivers_get_the_options_of_fits_files(tmp_path, text, hdu):
         ("[[cameras]]\nnumber = 1\nusr = 'x'", "cameras.0.usr: unknown key"),
         ("[gateway]\nport = 70000", "gateway.port: "),
         ("[focus]\nthreads = 0", "focus.threads: "),
+        ("[focus]\nfile = 5", "focus.file: expected a path, got 5"),
         ("prefix = 'no colon'", "prefix: "),
         ("[gateway\n", "neosted.toml: "),
         ("cameras = []", "expected at least one"),

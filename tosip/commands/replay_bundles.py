@@ -64,6 +64,9 @@ def split_bundles(first: str, others: Sequence[Path]) -> tuple[str | None, list[
         if not bundles.is_bundle(path):
             got = "a file" if os.path.isfile(path) else "none"
             raise ConfigurationError(f"{path}: expected a bundle as the others are, got {got}")
+    for path in [Path(first), *others] if alone else others:
+        if os.path.isdir(path) and not os.path.lexists(path / bundles.ABOUT):
+            raise ConfigurationError(f"{path}: expected an image or a bundle, got another folder")
     return (None, [Path(first), *others]) if alone else (first, list(others))
 
 
