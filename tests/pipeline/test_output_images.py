@@ -67,6 +67,7 @@ class Ioc:
             "watch": {},
             "file": str(file),
             "class": None,
+            "module": "",
             "start": True,
         }
         socketpair.send(self._sock, (), "load", version=protocol.VERSION, **load)

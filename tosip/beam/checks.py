@@ -45,7 +45,9 @@ def flat_top(plane: Pixels, level: float) -> int:
     """
     top = float(plane.max())
     height = top - level
-    _, counts = np.unique(plane[plane > top - 0.1 * height], return_counts=True)
+    if not height > 0:
+        return 0
+    _, counts = np.unique(plane[plane >= top - 0.1 * height], return_counts=True)
     most, below = int(counts[-1]), counts[-4:-1]
     if most < 10 or most <= 3 * below.sum() / max(len(below), 1):
         return 0

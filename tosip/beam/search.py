@@ -23,6 +23,7 @@ FINENESS = 5  # cells per sigma of the short axis: more only take time
 COARSENESS = 2  # at least as many, also for an elongated spot
 MOST_CELLS = 10_000
 MOST_ROUNDS = 30
+NO_SPOT = "the light is not gathered in a spot"
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def settle(scene: Scene, spot: Spot) -> Measured:
         measured = measure_in(scene, spot)
         found = measured.spot
         if not (measured.total > 0 and found.is_one):
-            raise WithheldError(Outcome.NO_BEAM, "the light is not gathered in a spot")
+            raise WithheldError(Outcome.NO_BEAM, NO_SPOT)
         if found.axes()[1] < SMALLEST_SIGMA:
             message = f"the spot has a sigma of {found.axes()[1]:.2f} px: a hot pixel"
             raise WithheldError(Outcome.NO_BEAM, message)
@@ -146,8 +147,10 @@ def measure_in(scene: Scene, spot: Spot) -> Measured:
     cells = part(scene.planes, (spot.x, spot.y), spot.reach(scene.area), side)
     light = without_odd_cells(cells, spot, background)
     inside = spot.covers(cells, scene.area)
-    found = moments(cells, np.where(inside, light, 0.0))
-    return Measured(found, cells, light, inside, background)
+    light_inside = np.where(inside, light, 0.0)
+    if not light_inside.sum():
+        raise WithheldError(Outcome.NO_BEAM, NO_SPOT)
+    return Measured(moments(cells, light_inside), cells, light, inside, background)
 
 
 def cell_side(spot: Spot, area: float) -> int:

@@ -114,8 +114,11 @@ class Ports:
 
     def gather(self, name: str, sources: Iterable[str]) -> Port:
         """Make a port that passes on the arrays of `sources`, as areaDetector's NDPluginGather."""
+        wanted = tuple(sources)
+        for source in wanted:
+            self._get(name, source)  # before there is a port of this name
         port = self.add(name)
-        self.join(name, sources)
+        self.join(name, wanted)
         return port
 
     def join(self, name: str, sources: Iterable[str]) -> None:
