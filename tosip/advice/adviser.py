@@ -263,13 +263,12 @@ class Adviser:
         area = since.excess
         excess = math.copysign(abs(area) ** 0.5, area) if compared and finite(area) else math.nan
         steps = since.steps if finite(since.steps) else abs(excess) / settings.slope
-        own = {int(key): held(seen) for key, seen in windows.own.items()}
         told = Told(
             advice=advice,
             began=self._began,
             off=tuple(self._off),
             missing=missing,
-            own=own,
+            own={int(key): middle(seen) for key, seen in windows.own.items()},
             gain=gain,
             extinction=held(windows.extinction),
             outcomes=tuple(camera.outcome for camera in exposure.cameras.values()),
@@ -292,7 +291,7 @@ class Adviser:
             extinction=windows.extinction[-1],
             cameras=tuple(self._off),
             ratios={int(key): held(seen) for key, seen in windows.ratios.items()},
-            own=own,
+            own={int(key): held(seen) for key, seen in windows.own.items()},
         )
 
     def save(self) -> bytes:

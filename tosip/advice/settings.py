@@ -14,7 +14,7 @@ class Settings:
 
     `cost` of a focus run in s; `quality`, the loss of depth in mag that calls for a run whatever
     it gains; `slope`, width in arcsec per step of defocus; `dead_band` of the motor's position in
-    steps; `camera_ratio` to the field above which a camera is off; `cameras` that should report;
+    steps; `camera_ratio` to the field above which a camera is off;
     `night_end` in Unix seconds, NaN where unknown; `max_age` in s, 0 for three exposures.
     """
 
@@ -23,7 +23,6 @@ class Settings:
     slope: float = 0.108
     dead_band: float = 1.0
     camera_ratio: float = 1.05
-    cameras: int = 16
     night_end: float = math.nan
     max_age: float = 0.0
     calibration: Calibration = field(default_factory=Calibration)
