@@ -73,7 +73,7 @@ def in_focus(**params) -> Night:
     night.params = Params(**params).replace(focus_done=True)
     night.frame(1, 3.0, 0)
     night.params = Params(**params)
-    for _ in range(6):
+    for _ in range(8):
         night.expose()
     return night
 
@@ -298,9 +298,9 @@ def test_the_night_before_starts_anew():
 def test_reset_forgets_the_reference():
     night = in_focus()
     night.params = Params().replace(reset=True)
-    night.frame(1, 4.0, 7)
+    night.frame(1, 4.0, 9)
     night.params = Params()
-    night.count = 7
+    night.count = 9
     found = night.expose(usual=4.0)
     assert math.isnan(found.common)
     assert (found.hfd, found.advice) == (4.0, Advice.UNKNOWN)

@@ -268,7 +268,7 @@ class Adviser:
             began=self._began,
             off=tuple(self._off),
             missing=missing,
-            own={int(key): middle(seen) for key, seen in windows.own.items()},
+            own={n: middle(windows.own.get(str(n), [])) for n in exposure.good()},
             gain=gain,
             extinction=held(windows.extinction),
             outcomes=tuple(camera.outcome for camera in exposure.cameras.values()),
