@@ -39,7 +39,7 @@ def read(attributes: Mapping[str, Any], keywords: Keywords) -> CameraExposure:
         sky=number(attributes.get("Sky")),
         extinction=number(attributes.get("Extinction")),
         outcome=outcome,
-        pointing=str(attributes.get("OBJECT", "")).strip(),
+        pointing=f"{attributes.get('OBJECT', '')} {attributes.get('EXPTIME', '')}".strip(),
     )
 
 
