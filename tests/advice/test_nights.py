@@ -258,6 +258,16 @@ def test_the_sentence_has_the_numbers_and_since_when():
     assert "(since " in text
 
 
+def test_a_sweep_leaves_the_monitors_scale_known():
+    night = in_focus(seeing=wandering, monitor=MONITORS["low"])
+    night.play(3.0)
+    monitor = night.adviser.since.monitor
+    assert monitor.scale() == pytest.approx(0.64, rel=0.05)
+    for _ in range(9):
+        night.adviser.focus_done()
+    assert monitor.scale() == pytest.approx(0.64, rel=0.1)
+
+
 def test_near_the_end_of_the_night_a_run_does_not_pay():
     night = in_focus(drift=5)
     night.settings = replace(night.settings, night_end=START + 4.0 * 3600)

@@ -31,7 +31,8 @@ class CameraExposure:
 
     `position` of the focus motor in steps; `hfd` in arcsec as measured, with its standard `error`;
     `stars` above a fixed flux, uncapped; `sky` in counts; `extinction` in mag; `outcome` as the
-    focus plugin names it. `pointing` names the field of stars and the exposure time: counts of one are comparable.
+    focus plugin names it. `pointing` names the field of stars and the exposure time: counts of one
+    pointing are comparable.
     """
 
     filter: str = ""

@@ -72,8 +72,9 @@ class Monitor:
 
     def refocus(self) -> None:
         """Begin anew in focus; the monitor's scale and noise remain known."""
+        if self.readings:  # else it is the next position of one sweep
+            self.scores = ANOTHER_RUN * self.scores
         self.states, self.covariances, self.readings = _states(), _covariances(), 0
-        self.scores = ANOTHER_RUN * self.scores
 
     def begin(self, readings: Sequence[float]) -> None:
         """Take in the squared seeing of the exposures in focus, relative."""
@@ -150,5 +151,7 @@ class Monitor:
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> Monitor:
-        """Return what `plain` has described."""
+        """Return what `plain` has described. Raises ValueError if it had other filters."""
+        if len(plain["scores"]) != len(SCALES):
+            raise ValueError(f"Monitor: expected {len(SCALES)} filters, got {len(plain['scores'])}")
         return cls(**{**plain, **{name: np.array(plain[name]) for name in _ARRAYS}})

@@ -87,7 +87,7 @@ class Since:
     @property
     def area(self) -> float:
         """The present squared width at the zenith."""
-        return self.focus.area + self.growth
+        return max(self.focus.area + self.growth, 0.01 * self.focus.area)
 
     @property
     def ratio(self) -> float:

@@ -59,7 +59,7 @@ def _common(told: Told, since: Since, air: Environment, settings: Settings) -> s
             f" than after focus at {clock(focus.time)}"
         )
     warmer = air.temperature - focus.temperature
-    text += f", T {warmer:+.1f} degC" if finite(warmer) else ""
+    text += f", T {round(warmer, 1) + 0.0:+.1f} degC" if finite(warmer) else ""
     text += f", {_seeing(since)}"
     if since.disagree:
         text += "; the seeing monitor and the cameras' offsets disagree"
@@ -110,7 +110,11 @@ def _clouds(told: Told) -> str:
 
 def _no_data(told: Told) -> str:
     outcome, count = Counter(told.outcomes).most_common(1)[0]
-    named = {"trailed": "trailed (wind shake or tracking)", "frozen": "frozen, the same pixels"}
+    named = {
+        "": "without figures",
+        "trailed": "trailed (wind shake or tracking)",
+        "frozen": "frozen, the same pixels",
+    }
     return f"{count} of {len(told.outcomes)} cameras {named.get(outcome, outcome)}"
 
 
