@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from tosip import __version__, stopping, streams
 from tosip.arguments import Parser
-from tosip.commands import gateway, new, tables
+from tosip.commands import gateway, new, rehearse, tables
 from tosip.commands.algorithm_file import expect_file, program, read_description
 from tosip.commands.files import check_writable
 from tosip.commands.replay import TABLE_FORMATS, Row, replay, write_table
@@ -70,6 +70,13 @@ def _parser() -> argparse.ArgumentParser:
     start = commands.add_parser("new", help="write a starting algorithm file with its test")
     start.add_argument("name", metavar="NAME", help="in snake_case: bright_pixels")
     start.set_defaults(command=_new)
+    rehearsal = commands.add_parser(
+        "rehearse", help="play a night of a scenario file: what would be advised about the focus"
+    )
+    rehearsal.add_argument(
+        "scenario", type=Path, metavar="FILE.toml", help="or drift, seeing or faults, which ship"
+    )
+    rehearsal.set_defaults(command=_rehearse)
     screens = commands.add_parser("screens", help="regenerate the Phoebus screens")
     screens.add_argument("--output", type=Path, default=Path("pvi_screens"), metavar="DIR")
     screens.set_defaults(command=_screens)
@@ -226,6 +233,12 @@ def _check(options: argparse.Namespace) -> int:
 def _new(options: argparse.Namespace) -> int:
     for path in new.create(options.name, Path()):
         sys.stdout.write(f"wrote {path}\n")
+    return 0
+
+
+def _rehearse(options: argparse.Namespace) -> int:
+    scenario = rehearse.read_scenario(options.scenario)
+    tables.console().print(rehearse.changes(scenario))
     return 0
 
 

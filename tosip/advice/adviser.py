@@ -32,6 +32,7 @@ SURE = 2.0  # standard errors that a gain must be above 0
 CLOUDED = 0.25  # of the cameras; fewer are those cameras' fault
 BY_SEEING = 1.05  # width relative to focus that is worth a word
 HYSTERESIS = 0.01
+MOSTLY = 0.65  # of the growth; beyond, it is defocus, and below the rest it is seeing
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,11 @@ class Advised:
 
 @dataclass
 class Windows:
-    """The latest exposures, one number each: 1 where something is so, 0 where not."""
+    """The latest exposures, one number each: 1 where something is so, 0 where not.
+
+    `dark`: no width; `pays`: a focus run does; `idle`: it would not by far; `wide`: by seeing;
+    `off`: this camera is.
+    """
 
     dark: list[float] = field(default_factory=list)
     extinction: list[float] = field(default_factory=list)
@@ -221,8 +226,11 @@ class Adviser:
         remember(windows.pays, float(pays or poor))
         idle = gain < -settings.cost / 2 and magnitudes(share) < 0.8 * settings.quality
         remember(windows.idle, float(not known or idle))
-        limit = BY_SEEING - (HYSTERESIS if self._advice is Advice.SEEING else 0.0)
-        remember(windows.wide, float(since.ratio > limit))
+        seeing = self._advice is Advice.SEEING
+        limit = BY_SEEING - (HYSTERESIS if seeing else 0.0)
+        least = since.growth * (MOSTLY if seeing else 1 - MOSTLY)
+        defocus = known and since.excess > max(least, SURE * since.error)
+        remember(windows.wide, float(since.ratio > limit and not defocus))
         if held(windows.pays) > 0:
             self._refocus = True
         elif held(windows.idle) > 0:
@@ -230,7 +238,7 @@ class Adviser:
         return (gain, gain_error) if known else (math.nan, math.nan)
 
     def _answer(self) -> Advice:
-        windows, since = self._windows, self.since
+        windows = self._windows
         if held(windows.dark) > 0:
             return Advice.NO_DATA
         if held(windows.extinction) >= THIN:
@@ -241,8 +249,7 @@ class Adviser:
             return Advice.REFOCUS
         if self._off:
             return Advice.CAMERA
-        defocus = finite(since.excess) and since.excess > max(since.growth / 2, 2 * since.error)
-        if held(windows.wide) > 0 and not defocus:
+        if held(windows.wide) > 0:
             return Advice.SEEING
         return Advice.GOOD
 

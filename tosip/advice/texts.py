@@ -69,7 +69,8 @@ def _common(told: Told, since: Since, air: Environment, settings: Settings) -> s
     if not finite(minutes):
         return text
     if minutes >= 0:
-        return f"{text}; a rerun gains {minutes:.0f} min tonight (+-{error:.0f})"
+        unsure = "" if told.advice is Advice.REFOCUS else ", not sure yet"
+        return f"{text}; a rerun gains {minutes:.0f} min tonight (+-{error:.0f}){unsure}"
     return f"{text}; a rerun does not pay: {minutes:.0f} min (+-{error:.0f})"
 
 
