@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from tosip import __version__, stopping, streams
 from tosip.arguments import Parser
-from tosip.commands import configuration, gateway, new, tables
+from tosip.commands import configuration, gateway, new, rehearse, tables
 from tosip.commands.algorithm_file import expect_file, program, read_description
 from tosip.commands.files import check_writable
 from tosip.commands.replay import TABLE_FORMATS, Row, replay, table_format, write_table
@@ -87,6 +87,13 @@ def _parser() -> argparse.ArgumentParser:
         help="write an IOC's configuration, NAME.toml; 'neosted' and 'beamline' are shipped ones",
     )
     start.set_defaults(command=_new)
+    rehearsal = commands.add_parser(
+        "rehearse", help="play a night of a scenario file: what would be advised about the focus"
+    )
+    rehearsal.add_argument(
+        "scenario", type=Path, metavar="FILE.toml", help="or drift, seeing or faults, which ship"
+    )
+    rehearsal.set_defaults(command=_rehearse)
     screens = commands.add_parser("screens", help="regenerate the Phoebus screens")
     screens.add_argument(
         "config", nargs="?", type=Path, metavar="CONFIG", help="configuration (default: NEOSTED's)"
@@ -270,6 +277,12 @@ def _new(options: argparse.Namespace) -> int:
     )
     for path in made:
         sys.stdout.write(f"wrote {path}\n")
+    return 0
+
+
+def _rehearse(options: argparse.Namespace) -> int:
+    scenario = rehearse.read_scenario(options.scenario)
+    tables.console().print(rehearse.changes(scenario))
     return 0
 
 

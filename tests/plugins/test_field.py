@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import random
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 
 from tests.plugins.stars import metadata
 from tosip import Result, Status
+from tosip.advice.exposure import Advice
 from tosip.plugins.field import Field, FieldState, Figures, Params
 from tosip.reading import describe
 
@@ -37,6 +40,9 @@ class Night:
             "DATE-OBS": start.isoformat(timespec="milliseconds"),
             "FILTER": "clear",
             "AIRMASS": 1.0,
+            "SEEING": 1.8,
+            "AMBTEMP": 10.0,
+            "FOCUSPOS": 8000,
             "Hfd": hfd,
             "Outcome": "good" if math.isfinite(hfd) else "no stars",
             "Status": "ok" if math.isfinite(hfd) else "warning",
@@ -61,6 +67,17 @@ class Night:
         return outputs
 
 
+def in_focus(**params) -> Night:
+    """A night after a focus run that has its reference."""
+    night = Night(**params)
+    night.params = Params(**params).replace(focus_done=True)
+    night.frame(1, 3.0, 0)
+    night.params = Params(**params)
+    for _ in range(8):
+        night.expose()
+    return night
+
+
 def test_declaration_is_accepted():
     description = describe(Field)
     assert description.stateful
@@ -78,103 +95,151 @@ def test_what_is_saved_is_all_that_the_next_one_needs():
 
 
 def test_an_even_field_is_good():
-    night = Night()
-    found = [night.expose() for _ in range(6)][-1]
-    assert found.state is FieldState.ALL_GOOD
+    found = in_focus().expose()
+    assert (found.advice, found.state) == (Advice.GOOD, FieldState.ALL_GOOD)
+    assert found.advice_text == (
+        "good: 16 cameras as wide as after focus at 01:00, T +0.0 degC, seeing unchanged;"
+        " a rerun does not pay: -10 min (+-0)"
+    )
     assert (found.hfd, found.spread, found.worst_ratio, found.common) == (3.0, 0.0, 1.0, 1.0)
     assert (found.reporting, found.good, found.missing) == (16, 16, 0)
     assert np.all(found.camera_hfd == 3.0)
+    assert np.all(found.camera_reference_ratio == 1.0)
+    assert found.camera07_ratio == 1.0
+    assert (found.focus_hfd, found.focus_temperature, found.focus_seeing) == (3.0, 10.0, 1.8)
+    assert (found.focus_time, found.seeing_change) == ("2026-11-22 01:00:00", 0.0)
+
+
+def test_without_a_focus_run_nothing_is_known():
+    night = Night()
+    for _ in range(10):
+        found = night.expose()
+    assert (found.advice, found.state) == (Advice.UNKNOWN, FieldState.UNKNOWN)
+    assert "run focus, or press FocusDone" in found.advice_text
+
+
+def test_a_motor_that_moves_is_a_focus_run():
+    night = Night()
+    for position in (7900, 7950, 8000, *[8000] * 6):
+        found = night.expose(FOCUSPOS=position)
+    assert found.advice is Advice.GOOD
+    assert night.expose(FOCUSPOS=8001).advice is Advice.GOOD  # within the dead band
+    assert night.expose(FOCUSPOS=8020).advice is Advice.UNKNOWN
 
 
 def test_the_worst_camera_is_named_at_once_and_blamed_after_three_exposures():
-    night = Night()
-    for _ in range(5):
-        night.expose()
-    states = []
+    night = in_focus()
+    given = []
     for _ in range(4):
         found = night.expose({7: 3.3})
-        states.append(found.state)
+        given.append(found.advice)
         assert found.worst_camera == 7
         assert found.worst_ratio == pytest.approx(1.1)
         assert found.camera_ratio[6] == pytest.approx(1.1)
-    good, off = FieldState.ALL_GOOD, FieldState.ONE_CAMERA
-    assert states == [good, good, off, off]
+    good, off = Advice.GOOD, Advice.CAMERA
+    assert given == [good, good, off, off]
+    assert found.state is FieldState.ONE_CAMERA
     assert found.lasting_camera == 7
-    assert found.lasting_ratio == pytest.approx(1.1)
+    assert found.lasting_ratio == found.camera07_ratio == pytest.approx(1.1)
 
 
 def test_one_bad_exposure_is_no_alarm():
-    night = Night()
+    night = in_focus()
     for index in range(10):
-        found = night.expose({7: 4.0} if index % 3 == 0 else None)
-        assert found.state is FieldState.ALL_GOOD
+        assert night.expose({7: 4.0} if index % 3 == 0 else None).advice is Advice.GOOD
 
 
-def test_several_cameras_are_told():
-    night = Night()
+def test_several_cameras_are_named():
+    night = in_focus()
     for _ in range(4):
         found = night.expose({2: 3.4, 9: 3.5, 16: 3.6})
-    assert found.state is FieldState.SEVERAL_CAMERAS
+    assert (found.advice, found.state) == (Advice.CAMERA, FieldState.SEVERAL_CAMERAS)
+    assert "cameras 2, 9, 16 1.17 times wider" in found.advice_text
 
 
-def test_seeing_is_common_and_no_cameras_fault():
-    night = Night()
-    for _ in range(6):
-        night.expose()
-    for _ in range(3):
-        found = night.expose(usual=4.2)
-    assert found.common == pytest.approx(1.4)
+def test_a_common_change_that_the_monitor_explains_is_seeing():
+    night = in_focus()
+    for _ in range(5):
+        found = night.expose(usual=3.6, SEEING=(1.8**2 + 3.6**2 - 3.0**2) ** 0.5)
+    assert found.common == pytest.approx(1.2)
     assert found.worst_ratio == pytest.approx(1.0)
-    assert found.state is FieldState.COMMON_CHANGE
+    assert found.advice is Advice.SEEING
+
+
+def test_a_common_change_under_the_same_seeing_is_a_refocus():
+    night = in_focus()
+    for _ in range(5):
+        found = night.expose(usual=4.2)
+    assert found.advice is Advice.REFOCUS
+    assert found.depth_loss == pytest.approx(2.5 * math.log10(1.4), abs=0.03)
+    assert found.lost_time == pytest.approx(100 * (1 - 1.4**-2), abs=3)
+    assert found.excess == pytest.approx(3.0 * 0.96**0.5, abs=0.1)
+    assert found.defocus == pytest.approx(found.excess / 0.108)
 
 
 def test_a_cameras_own_optics_are_its_normal():
     night = Night()
-    for _ in range(6):
-        found = night.expose({3: 3.3})
+    for position in (7900, *[8000] * 7):
+        found = night.expose({3: 3.3}, FOCUSPOS=position)
     assert found.worst_ratio == pytest.approx(1.0)
 
 
-def test_a_slow_drift_is_not_learnt():
-    night = Night()
+def test_a_slow_drift_of_a_camera_is_not_learnt():
+    night = in_focus()
     for step in range(60):
         found = night.expose({5: 3.0 * (1 + 0.005 * step)})
     assert found.state is FieldState.ONE_CAMERA
-    assert found.lasting_ratio > 1.15
+    assert found.camera05_ratio > 1.15
 
 
 def test_airmass_is_no_change():
-    night = Night()
-    for _ in range(5):
-        night.expose()
-    found = night.expose(usual=3.0 * 1.5**0.6, AIRMASS=1.5)
+    found = in_focus().expose(usual=3.0 * 1.5**0.6, AIRMASS=1.5)
     assert found.common == pytest.approx(1.0)
 
 
-def test_another_filter_has_a_past_of_its_own():
-    night = Night()
-    for _ in range(5):
-        night.expose()
-    assert math.isnan(night.expose(usual=4.0, FILTER="g").common)
+def test_another_filter_has_a_reference_of_its_own():
+    night = in_focus()
+    for _ in range(6):
+        found = night.expose(usual=4.0, FILTER="g")
+        assert found.advice is Advice.GOOD
+    assert found.common == pytest.approx(1.0)
 
 
 def test_clouds_take_all_cameras():
-    night = Night()
-    for _ in range(4):
-        night.expose()
+    night = in_focus()
+    given = [night.expose(usual=math.nan).advice for _ in range(4)]
+    assert given == [Advice.GOOD, Advice.GOOD, Advice.CLOUDS, Advice.CLOUDS]
     found = night.expose(usual=math.nan)
-    assert found.state is FieldState.CLOUDS
     assert math.isnan(found.hfd)
     assert found.good == 0
+    assert found.state is FieldState.CLOUDS
 
 
 def test_a_camera_without_stars_alone_is_its_own_fault():
-    night = Night()
+    night = in_focus()
     for _ in range(3):
         found = night.expose({4: math.nan})
-    assert found.state is FieldState.ONE_CAMERA
+    assert (found.advice, found.state) == (Advice.CAMERA, FieldState.ONE_CAMERA)
+    assert "camera 4 without a width" in found.advice_text
     assert math.isnan(found.camera_hfd[3])
     assert found.good == 15
+
+
+def test_a_calibration_file_gives_the_defocus_its_sign(tmp_path):
+    path = tmp_path / "sweep.json"
+    offsets = {camera: 3.0 * (camera - 8.5) / 4.6 * 2 for camera in ALL}
+    best = {str(camera): 8000 + offset for camera, offset in offsets.items()}
+    path.write_text(json.dumps({"slope": 0.108, "best": best}))
+    night = in_focus(calibration=str(path))
+    widths = {c: (9.0 + 0.108**2 * (100 + 20 * o)) ** 0.5 for c, o in offsets.items()}
+    for _ in range(6):
+        found = night.expose(widths)
+    assert found.defocus == pytest.approx(-10.0, abs=0.5)
+    path.write_text("{")
+    os.utime(path, (1, 1))
+    result = night.frame(1, 3.0, night.count)
+    assert result.status is Status.WARNING
+    assert result.message.startswith(f"Field.calibration: {path}: ")
 
 
 def test_figures_wait_for_the_exposure_to_fill():
@@ -230,17 +295,15 @@ def test_the_night_before_starts_anew():
     assert night.expose(usual=5.0).hfd == 5.0
 
 
-def test_reset_forgets_the_past():
-    night = Night()
-    for _ in range(6):
-        night.expose()
+def test_reset_forgets_the_reference():
+    night = in_focus()
     night.params = Params().replace(reset=True)
-    night.frame(1, 4.0, 6)
+    night.frame(1, 4.0, 9)
     night.params = Params()
-    night.count = 6
+    night.count = 9
     found = night.expose(usual=4.0)
     assert math.isnan(found.common)
-    assert found.hfd == 4.0
+    assert (found.hfd, found.advice) == (4.0, Advice.UNKNOWN)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +320,7 @@ def test_only_good_widths_count(more):
     found = Night().expose(cameras=[1], **more)
     assert found.good == 0
     assert math.isnan(found.hfd)
-    assert found.state in (FieldState.CLOUDS, FieldState.NO_DATA)
+    assert found.state is FieldState.UNKNOWN
 
 
 def test_frames_are_grouped_by_their_own_time_without_date():

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from tests.plugins import stars
 from tests.plugins.stars import counts, donut, field, figures, gaussian, measured, moffat, true_hfd
 from tosip import Severity, Status
+from tosip.drivers.sky import Conditions, StarField, expose
 from tosip.plugins.focus import Figures, Focus, Outcome
 from tosip.reading import describe
+from tosip.stars.binning import binned
 
 ROUND = gaussian(2.6)
 WIDTHS = ("hfd", "hfd_pixels", "fwhm", "ellipticity", "e1", "e2")
@@ -179,11 +181,73 @@ def test_a_focus_star_is_believed_alone_and_says_so():
     result = measured(frame)
     found = result.outputs
     assert isinstance(found, Figures)
-    assert (found.outcome, found.stars) == (Outcome.GOOD, 1)
+    assert (found.outcome, found.stars) == (Outcome.FOCUS_STAR, 1)
     assert found.hfd_pixels == pytest.approx(true_hfd(gaussian(3.5)), rel=0.02)
     assert result.status is Status.WARNING
     assert "few stars" in result.message
     assert withheld(figures(frame, focus_star_snr=0.0))
+
+
+def test_clusters_of_hot_pixels_are_no_focus_star():
+    frame = counts(np.zeros((600, 600)))
+    for cluster in (
+        [[40_000, 30_000]],
+        [[40_000, 20_000], [30_000, 5_000]],
+        np.full((2, 2), 30_000),
+    ):
+        hot = frame.copy()
+        hot[300 : 300 + len(cluster), 300 : 300 + len(cluster[0])] = cluster
+        found = figures(hot)
+        assert found.outcome is not Outcome.GOOD
+        assert withheld(found)
+
+
+def test_a_mosaic_of_colours_is_measured_in_bins():
+    stars = field(gaussian(4.0))
+    plain = figures(counts(stars))
+    mosaic = counts(stars)
+    mosaic[0::2, 0::2] //= 2
+    mosaic[1::2, 1::2] //= 3
+    found = figures(mosaic, {"BAYERPAT": "RGGB"})
+    assert found.outcome is Outcome.GOOD
+    assert found.stars > 0.7 * plain.stars
+    assert found.hfd_pixels == pytest.approx(plain.hfd_pixels, rel=0.08)
+    assert found.hfd / found.hfd_pixels == pytest.approx(plain.hfd / plain.hfd_pixels)
+
+
+def test_a_saturated_pixel_saturates_its_bin():
+    image = np.full((5, 4), 100, np.uint16)
+    image[3, 1] = 60_000
+    whole = binned(image, 50_000.0)
+    assert whole.tolist() == [[100.0, 100.0], [50_000.0, 100.0]]
+    assert binned(image, math.nan)[1, 0] == pytest.approx(15_075.0)
+
+
+@pytest.mark.parametrize("transparency", [0.3, 0.6])
+def test_cloud_takes_stars_from_the_count_and_defocus_does_not(transparency):
+    stars = sky_field()
+    clear = figures(exposed(stars))
+    cloudy = figures(exposed(stars, transparency=transparency))
+    wide = figures(exposed(stars, focus=8000 + 40))
+    assert clear.star_count > 60
+    assert cloudy.star_count / clear.star_count == pytest.approx(transparency**0.75, rel=0.2)
+    assert wide.hfd > 1.5 * clear.hfd
+    assert wide.star_count == pytest.approx(clear.star_count, rel=0.12)
+
+
+def test_the_error_is_that_of_repeated_frames():
+    stars = sky_field()
+    found = [figures(exposed(stars, seed=seed)) for seed in range(8)]
+    scatter = np.std([one.hfd for one in found])
+    assert 0.3 * scatter < np.mean([one.hfd_error for one in found]) < 10 * scatter
+
+
+def sky_field() -> StarField:
+    return StarField.random((1024, 1024), 3, stars=400)
+
+
+def exposed(stars: StarField, seed: int = 0, **conditions: float):
+    return expose(stars, Conditions(**conditions), seed=seed)[0]  # type: ignore[arg-type]
 
 
 def test_trailed_frames_are_told_from_sharp_ones():

@@ -3,7 +3,8 @@
 All is a function of the time since the night began and of the seed, without state, so that any
 exposure can be made at any moment and again. The air cools and swings slowly, seeing wanders, and
 the telescope's best focus follows the temperature, for each camera from a place of its own. The
-focus motors stay where they were set when the night began: so the cameras go out of focus.
+night begins with a focus run: for one exposure the focus motors stand elsewhere. Then they stay at
+the best focus of that moment: so the cameras go out of focus.
 """
 
 from __future__ import annotations
@@ -24,15 +25,21 @@ _STEPS_PER_DEGREE = 35.0
 _OFFSET_STEPS = 6.0
 _HOUR = 3600.0
 _STARS = 250
+_BEFORE_FOCUS = 20  # steps off, in the first exposure
 
 
 @dataclass(frozen=True)
 class Air:
-    """Ambient temperature in degrees Celsius, seeing (FWHM) in arcsec, and the air mass."""
+    """Ambient temperature in degrees Celsius, seeing (FWHM, zenith) in arcsec, and the air mass."""
 
     temperature: float
     seeing: float
     airmass: float
+
+    @property
+    def seeing_here(self) -> float:
+        """The seeing at this air mass, in arcsec."""
+        return float(self.seeing * self.airmass**0.6)
 
 
 class Night:
@@ -73,18 +80,17 @@ class Camera:
         stars = max(_STARS, round(_STARS * (self.size / 1024) ** 2))
         return StarField.random(shape, seed, stars=stars, hot_pixels=self.size // 64)
 
-    @cached_property
-    def motor(self) -> int:
-        """Where the focus motor stands: the best focus of the moment when the night began."""
-        return round(Telescope.best_focus)
+    def motor(self, count: int) -> int:
+        """Return where the focus motor stands in exposure `count`: from 2 on, in focus."""
+        return round(Telescope.best_focus) + (_BEFORE_FOCUS if count == 1 else 0)
 
     def frame(self, count: int) -> Frame:
         """Return exposure `count` (from 1) as pixels."""
         seconds = (count - 1) * EXPOSURE
         telescope = replace(Telescope(), best_focus=self.night.best_focus(self.number, seconds))
         conditions = Conditions(
-            focus=self.motor,
-            seeing=self.night.air(seconds).seeing,
+            focus=self.motor(count),
+            seeing=self.night.air(seconds).seeing_here,
             gradient=(0.01, 0.02),
             cosmic_rays=self.size // 64,
         )
@@ -106,7 +112,7 @@ class Camera:
             "CAMERA": self.number,
             "OBJECT": f"simulated field {self.number:02d}",
             "FILTER": "clear",
-            "FOCUSPOS": self.motor,
+            "FOCUSPOS": self.motor(count),
             "AMBTEMP": air.temperature,
             "SEEING": air.seeing,
             "AIRMASS": air.airmass,

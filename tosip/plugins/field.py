@@ -1,20 +1,14 @@
 """The whole field's focus, from what the focus plugin found in each camera's frame.
 
 This plugin stands behind all cameras' focus plugins and sees their frames one by one, in any order.
-It never looks at pixels: the figures come as attributes. Frames whose time stamps agree belong to
-one exposure; a camera's second frame of an exposure replaces its first. Shown is the newest
-exposure that has as many cameras as the one before it, so that figures do not jump while frames
-are still arriving; a camera that stays away is noticed one exposure later.
+It never looks at pixels: the figures come as attributes. `tosip.advice` gathers them to exposures
+and judges them: `advice` says what the operator should do, `advice_text` why, in one sentence. All
+else explains it. The advice alone has a severity for the whole field; each camera's ratio to the
+field has alarm limits of its own.
 
-Two things are told apart. Common mode: how the half-flux diameters (HFD) of all cameras compare
-with their own past, after airmass^0.6 is divided out; it is seeing or common focus. Differential
-mode: how one camera compares with the median of the field, each against its own past; it is that
-camera's focus, immune to seeing. A camera's past is the running median of its good exposures, by
-filter. It learns only from exposures in which the camera agreed with the field, so that a slow
-drift is not learnt as normal: press reset after focusing.
-
-Alarms stand on what holds in 3 of the last 5 exposures. Stars missing in half of the cameras at
-once are clouds; missing in a few, they are those cameras' fault.
+Widths are compared with the reference: the first five exposures after the last focus run. A run is
+recognised by the position of the focus motors in the header, or reported with `focus_done`. Nothing
+else moves the reference. It is kept when the IOC restarts.
 """
 
 from __future__ import annotations
@@ -22,9 +16,7 @@ from __future__ import annotations
 import enum
 import json
 import math
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from statistics import median
 from typing import Any
@@ -45,17 +37,25 @@ from tosip import (
     output,
     param,
 )
-
-CAMERAS = 16
-KEPT = 8  # exposures; late frames of older ones are left out
-LATEST, HOLDS = 5, 3  # what holds in 3 of the latest 5 exposures counts
-FEWEST = 3  # cameras that make a field, and exposures that make a past
-ANOTHER_NIGHT = 3600.0  # s; a frame older by more starts anew, as in a replay
-STARLESS = ("few stars", "no stars")
+from tosip.advice.adviser import Advised, Adviser
+from tosip.advice.calibration_file import CalibrationFile
+from tosip.advice.exposure import Advice
+from tosip.advice.gathering import Gathered, Gathering, plain_ratios
+from tosip.advice.headers import (
+    CAMERAS,
+    Keywords,
+    camera_number,
+    environment,
+    next_time,
+    read,
+    start_time,
+)
+from tosip.advice.numbers import middle
+from tosip.advice.settings import Settings
 
 
 class FieldState(str, enum.Enum):
-    """What the field as a whole looks like."""
+    """What the field as a whole looks like; it follows from the advice."""
 
     ALL_GOOD = "all good"
     ONE_CAMERA = "one camera off"
@@ -63,6 +63,17 @@ class FieldState(str, enum.Enum):
     COMMON_CHANGE = "common change"
     CLOUDS = "clouds"
     NO_DATA = "no data"
+    UNKNOWN = "not known yet"
+
+
+_STATES = {
+    Advice.GOOD: FieldState.ALL_GOOD,
+    Advice.UNKNOWN: FieldState.UNKNOWN,
+    Advice.REFOCUS: FieldState.COMMON_CHANGE,
+    Advice.SEEING: FieldState.COMMON_CHANGE,
+    Advice.CLOUDS: FieldState.CLOUDS,
+    Advice.NO_DATA: FieldState.NO_DATA,
+}
 
 
 class Params(Inputs):
@@ -81,32 +92,113 @@ class Params(Inputs):
         default="CAMERA",
         length=40,
     )
+    position_keyword: str = param(
+        "Keyword of the focus motor's position", default="FOCUSPOS", length=40
+    )
+    temperature_keyword: str = param(
+        "Keyword of the ambient temperature", default="AMBTEMP", length=40
+    )
+    seeing_keyword: str = param("Keyword of the seeing monitor", default="SEEING", length=40)
+    dead_band: float = param(
+        "Motor moves beyond this are a focus run",
+        default=1.0,
+        units="steps",
+        precision=1,
+        limits=(0.0, 1e6),
+    )
     minor_ratio: float = param(
         "A camera this far above the field is off", default=1.05, limits=(1.0, 10.0)
     )
-    major_ratio: float = param(
-        "A camera this far above is not learnt\nAt first, while it has no past of its own.",
-        default=1.15,
-        limits=(1.0, 10.0),
+    run_cost: float = param(
+        "Time that a focus run takes",
+        default=10.0,
+        units="min",
+        precision=1,
+        limits=(0.0, 600.0),
     )
-    common_ratio: float = param(
-        "A field this far above its past changed", default=1.3, limits=(1.0, 10.0)
+    quality_limit: float = param(
+        "Loss of depth that calls for a focus run\nWhatever it gains.",
+        default=0.3,
+        units="mag",
+        precision=2,
+        limits=(0.01, 10.0),
     )
-    past: int = param(
-        "Exposures that make a camera's past", default=60, units="exposures", limits=(FEWEST, 1000)
+    defocus_slope: float = param(
+        "Width that a step of defocus adds\nFar from focus; used without a calibration.",
+        default=0.108,
+        units="arcsec/step",
+        precision=4,
+        limits=(1e-6, 1e3),
     )
-    reset: bool = command("Forget the past of all cameras")
+    night_end: str = param(
+        "End of the night, HH:MM UTC\nEmpty: a focus run always has time to pay.",
+        default="",
+        length=5,
+    )
+    calibration: str = param(
+        "File of the last focus sweep, JSON\n"
+        '{"slope": arcsec per step, "best": {"1": position, ...}}; read again when it changes.',
+        default="",
+        length=250,
+    )
+    focus_done: bool = command("Focus was run: the next exposures are the reference")
+    reset: bool = command("Forget all exposures and references")
+
+
+def _ratio(camera: int) -> Any:
+    return output(
+        f"Camera {camera:02d} relative to the field\n"
+        "Each against its own width in focus; 3 of the latest 5 exposures reach it.",
+        precision=3,
+        limits=(0.5, 2.0),
+        alarm=Alarm(high=1.05, hihi=1.15, hysteresis=0.01),
+        default=math.nan,
+    )
+
+
+def _figure(doc: str, units: str = "", precision: int = 2) -> Any:
+    return output(doc, units=units, precision=precision, default=math.nan)
 
 
 class Figures(Outputs):
     """What operators read; floats are NaN where nothing is known."""
 
+    advice: Advice = output(
+        "What to do about the focus",
+        default=Advice.UNKNOWN,
+        severities={
+            Advice.REFOCUS: Severity.MAJOR,
+            Advice.CAMERA: Severity.MINOR,
+            Advice.CLOUDS: Severity.MINOR,
+            Advice.NO_DATA: Severity.MAJOR,
+        },
+    )
+    advice_text: str = output("Why, with the numbers and since when", default="", length=400)
+    gain: float = _figure("Time that a focus run now would gain", "min", 1)
+    gain_error: float = _figure("Its standard error", "min", 1)
+    lost_time: float = _figure("Observing time that defocus costs now", "%", 1)
+    depth_loss: float = _figure("Depth that defocus costs now", "mag", 3)
+    excess: float = _figure(
+        "Width that focus and seeing do not explain\nIn quadrature.", "arcsec", 2
+    )
+    excess_error: float = _figure("Its standard error", "arcsec", 2)
+    defocus: float = _figure(
+        "Common defocus since the focus run\nWith its sign where a calibration is known.",
+        "steps",
+        1,
+    )
+    extinction: float = _figure("Extinction by clouds, median of cameras", "mag", 2)
+    focus_time: str = output("When the focus run ended, UTC", default="", length=20)
+    focus_hfd: float = _figure("Half-flux diameter in focus\nAt the zenith.", "arcsec", 2)
+    focus_temperature: float = _figure("Ambient temperature in focus", "degC", 1)
+    focus_seeing: float = _figure("Monitor's seeing in focus", "arcsec", 2)
+    temperature_change: float = _figure("Change of temperature since focus", "degC", 1)
+    seeing_change: float = _figure("Change of the monitor's seeing", "arcsec", 2)
     hfd: float = output(
         "Half-flux diameter, median of the field",
         units="arcsec",
         precision=2,
         limits=(0.0, 15.0),
-        alarm=Alarm(high=4.5, hihi=6.0, hysteresis=0.1),
         default=math.nan,
     )
     spread: float = output(
@@ -126,108 +218,80 @@ class Figures(Outputs):
         "Camera above the field in 3 of 5\nThe farthest; 0: not known", default=0
     )
     lasting_ratio: float = output(
-        "Its ratio, reached in 3 of 5 exposures\nThe third largest of the latest five.",
+        "Its ratio, reached in 3 of 5 exposures\nEach camera against its own width in focus.",
         precision=3,
         limits=(0.5, 2.0),
-        alarm=Alarm(high=1.05, hihi=1.15, hysteresis=0.01),
         default=math.nan,
     )
     common: float = output(
-        "Field's HFD compared with its past\nSeeing or common focus; at airmass 1.",
+        "Field's HFD compared with that in focus\nSeeing or common focus; at airmass 1.",
         precision=3,
         limits=(0.5, 2.0),
         default=math.nan,
     )
     reporting: int = output("Cameras in this exposure", limits=(0, CAMERAS), default=0)
     good: int = output("Cameras with a good outcome", limits=(0, CAMERAS), default=0)
-    missing: int = output("Cameras that did not report", alarm=Alarm(high=1, hihi=8), default=0)
+    missing: int = output("Cameras that did not report", default=0)
     camera_hfd: NDArray[np.float64] = output(
         "Half-flux diameter of each camera", units="arcsec", precision=2, length=CAMERAS
     )
     camera_ratio: NDArray[np.float64] = output(
-        "Each camera's ratio to the field", precision=3, length=CAMERAS
+        "Each camera's ratio to the field\nIn this exposure.", precision=3, length=CAMERAS
     )
+    camera_reference_ratio: NDArray[np.float64] = output(
+        "Each camera's ratio to its width in focus", precision=3, length=CAMERAS
+    )
+    camera_age: NDArray[np.float64] = output(
+        "Age of each camera's last frame", units="s", precision=0, length=CAMERAS
+    )
+    camera01_ratio: float = _ratio(1)
+    camera02_ratio: float = _ratio(2)
+    camera03_ratio: float = _ratio(3)
+    camera04_ratio: float = _ratio(4)
+    camera05_ratio: float = _ratio(5)
+    camera06_ratio: float = _ratio(6)
+    camera07_ratio: float = _ratio(7)
+    camera08_ratio: float = _ratio(8)
+    camera09_ratio: float = _ratio(9)
+    camera10_ratio: float = _ratio(10)
+    camera11_ratio: float = _ratio(11)
+    camera12_ratio: float = _ratio(12)
+    camera13_ratio: float = _ratio(13)
+    camera14_ratio: float = _ratio(14)
+    camera15_ratio: float = _ratio(15)
+    camera16_ratio: float = _ratio(16)
     state: FieldState = output(
-        "State of the field",
-        default=FieldState.NO_DATA,
-        severities={
-            FieldState.ONE_CAMERA: Severity.MINOR,
-            FieldState.SEVERAL_CAMERAS: Severity.MAJOR,
-            FieldState.COMMON_CHANGE: Severity.MINOR,
-            FieldState.CLOUDS: Severity.MAJOR,
-            FieldState.NO_DATA: Severity.MAJOR,
-        },
+        "State of the field\nFollows from the advice.", default=FieldState.UNKNOWN
     )
-
-
-@dataclass(frozen=True)
-class Reading:
-    """One camera's frame: HFD (arcsec, NaN unless good), and that at airmass 1."""
-
-    outcome: str
-    filter: str
-    hfd: float
-    zenith_hfd: float
-
-    @property
-    def good(self) -> bool:
-        """Whether there is a width to believe."""
-        return math.isfinite(self.hfd)
-
-
-@dataclass
-class Exposure:
-    """The frames that cameras took together; `ratios` to the field and `common` ratio to the past.
-
-    `start` is the first frame's time stamp in Unix seconds.
-    """
-
-    start: float
-    readings: dict[int, Reading] = field(default_factory=dict)
-    ratios: dict[int, float] = field(default_factory=dict)
-    common: float = math.nan
-    learnt: bool = False
-
-    def good(self) -> dict[int, Reading]:
-        """Return the cameras with a width."""
-        return {camera: reading for camera, reading in self.readings.items() if reading.good}
-
-    def compare(self, past: Mapping[int, float]) -> None:
-        """Compare the cameras with each other, each against its `past` where that is known."""
-        good = self.good()
-        known = [past[camera] for camera in good if camera in past]
-        typical = median(known) if known else 1.0
-        against = {c: reading.zenith_hfd / past.get(c, typical) for c, reading in good.items()}
-        middle = median(against.values()) if len(good) >= FEWEST else math.nan
-        self.ratios = {camera: ratio / middle for camera, ratio in against.items()}
-        own = [ratio for camera, ratio in against.items() if camera in past]
-        self.common = median(own) if len(own) >= min(FEWEST, len(good)) and own else math.nan
 
 
 class Field(Algorithm[Params, Figures]):
-    """Focus of the whole field.
+    """Focus of the whole field, and whether a focus run is justified.
 
-    Median, spread, the worst camera, and whether a change is common (seeing) or one camera's.
+    Advice, what it rests on, and each camera compared with the field.
     """
 
     stateful = True
     keep_state = True
 
     def __init__(self) -> None:
-        self._exposures: list[Exposure] = []
-        self._past: dict[tuple[int, str], list[float]] = {}
+        self._gathering = Gathering()
+        self._adviser = Adviser()
+        self._advised = Advised()
+        self._calibration = CalibrationFile()
 
     def save(self) -> bytes:
-        """Return the cameras' past and the latest exposures, as JSON."""
-        past = [[camera, name, widths] for (camera, name), widths in self._past.items()]
-        exposures = [asdict(exposure) for exposure in self._exposures]
-        return json.dumps({"past": past, "exposures": exposures}).encode()
+        """Return references, exposures and all that was learnt since the focus run, as JSON."""
+        adviser = json.loads(self._adviser.save())
+        kept = {"exposures": self._gathering.plain(), "adviser": adviser}
+        return json.dumps(kept).encode()
 
     def restore(self, state: bytes) -> None:
         """Go on with what `save` has returned; an older version's state may raise."""
         saved = json.loads(state)
-        self._past = {(camera, name): widths for camera, name, widths in saved["past"]}
-        self._exposures = [exposure_of(plain) for plain in saved["exposures"]]
+        gathering = Gathering.of(saved["exposures"])
+        self._adviser = Adviser.of(json.dumps(saved["adviser"]).encode())
+        self._gathering = gathering
 
     def process(
         self,
@@ -238,137 +302,112 @@ class Field(Algorithm[Params, Figures]):
     ) -> Result[Figures]:
         """Take in one camera's frame; the pixels are not looked at."""
         if params.reset:
-            self._past.clear()
-            self._exposures.clear()
+            self._gathering, self._adviser, self._advised = Gathering(), Adviser(), Advised()
+        if params.focus_done:
+            self._adviser.focus_done()
         camera = camera_number(attributes.get(params.camera_keyword), metadata.port)
         if camera is None:
             return Result(status=Status.SKIP, message=f"no number in {params.camera_keyword}")
-        exposure = self._exposure(start_time(attributes, metadata), params.window)
+        start = start_time(attributes, metadata.timestamp)
+        exposure = self._gathering.find(start, params.window)
         if exposure is None:
             return Result(status=Status.SKIP, message=f"camera {camera}: frame of a past exposure")
-        exposure.readings[camera] = read(attributes)
-        for closed in self._exposures[:-1]:
-            self._learn(closed, params)
-        exposure.compare(self._pasts(exposure))
-        return self._figures(params)
+        keywords = Keywords(
+            params.position_keyword, params.temperature_keyword, params.seeing_keyword
+        )
+        exposure.add(camera, read(attributes, keywords), environment(attributes, keywords))
+        settings, fault = self._settings(params, start)
+        for one in self._gathering.due(params.cameras):
+            self._advised = self._adviser.observe(one, settings)
+        status = Status.WARNING if fault else Status.OK
+        return Result(self._figures(params), status, fault or self._advised.text)
 
-    def _exposure(self, start: float, window: float) -> Exposure | None:
-        """Find or make the exposure that a frame belongs to; None for one long past."""
-        if self._exposures and start < self._exposures[-1].start - ANOTHER_NIGHT:
-            self._exposures.clear()
-        near = [one for one in self._exposures if abs(one.start - start) <= window]
-        if near:
-            return min(near, key=lambda one: abs(one.start - start))
-        if len(self._exposures) == KEPT and start < self._exposures[0].start:
-            return None
-        made = Exposure(start)
-        self._exposures = sorted([*self._exposures, made], key=lambda one: one.start)[-KEPT:]
-        return made
+    def _settings(self, params: Params, now: float) -> tuple[Settings, str]:
+        """Return what is set, and what is wrong with the calibration's file."""
+        calibration, fault = self._calibration.read(params.calibration)
+        settings = Settings(
+            cost=60 * params.run_cost,
+            quality=params.quality_limit,
+            slope=params.defocus_slope,
+            dead_band=params.dead_band,
+            camera_ratio=params.minor_ratio,
+            night_end=next_time(params.night_end, now),
+            calibration=calibration,
+        )
+        return settings, fault and f"Field.calibration: {fault}"
 
-    def _pasts(self, exposure: Exposure) -> dict[int, float]:
-        known = {
-            camera: self._past.get((camera, reading.filter), [])
-            for camera, reading in exposure.readings.items()
+    def _figures(self, params: Params) -> Figures:
+        shown, advised = self._gathering.shown(), self._advised
+        widths = {number: one.hfd for number, one in shown.cameras.items() if one.good}
+        typical = median(widths.values()) if widths else math.nan
+        deviation = middle(abs(hfd - typical) for hfd in widths.values())
+        ratios = self._ratios(shown)
+        worst_camera, worst_ratio = greatest(ratios)
+        lasting_camera, lasting_ratio = greatest(advised.ratios)
+        each: dict[str, Any] = {
+            f"camera{n:02d}_ratio": advised.ratios.get(n, math.nan) for n in all_cameras()
         }
-        return {camera: median(past) for camera, past in known.items() if len(past) >= FEWEST}
-
-    def _learn(self, exposure: Exposure, params: Params) -> None:
-        """Add a finished exposure to the past of the cameras that agreed with the field."""
-        if exposure.learnt:
-            return
-        exposure.learnt = True
-        known = self._pasts(exposure)
-        for camera, reading in exposure.good().items():
-            most = params.minor_ratio if camera in known else params.major_ratio
-            if exposure.ratios.get(camera, math.nan) <= most:
-                past = self._past.setdefault((camera, reading.filter), [])
-                past[:] = [*past, reading.zenith_hfd][-params.past :]
-
-    def _latest(self) -> list[Exposure]:
-        """Return the latest exposures up to the one to show, which is the last.
-
-        The newest is shown once it has as many cameras as the one before.
-        """
-        *before, newest = self._exposures
-        filling = bool(before) and len(newest.readings) < len(before[-1].readings)
-        return (before if filling else self._exposures)[-LATEST:]
-
-    def _figures(self, params: Params) -> Result[Figures]:
-        latest = self._latest()
-        shown = latest[-1]
-        widths = {camera: reading.hfd for camera, reading in shown.good().items()}
-        middle = median(widths.values()) if widths else math.nan
-        deviation = median(abs(hfd - middle) for hfd in widths.values()) if widths else math.nan
-        lasting = {camera: held(e.ratios.get(camera) for e in latest) for camera in all_cameras()}
-        worst_camera, worst_ratio = greatest(shown.ratios)
-        lasting_camera, lasting_ratio = greatest(lasting)
-        state, message = judge(latest, lasting, params)
-        figures = Figures(
-            hfd=middle,
-            spread=1.4826 * deviation / middle,
+        return Figures(
+            advice=advised.advice,
+            advice_text=advised.text,
+            gain=advised.gain / 60,
+            gain_error=advised.gain_error / 60,
+            lost_time=100 * advised.lost,
+            depth_loss=advised.loss,
+            excess=advised.excess,
+            excess_error=advised.excess_error,
+            defocus=advised.steps,
+            extinction=advised.extinction,
+            hfd=typical,
+            spread=1.4826 * deviation / typical,
             worst_camera=worst_camera,
             worst_ratio=worst_ratio,
             lasting_camera=lasting_camera,
             lasting_ratio=lasting_ratio,
-            common=shown.common,
-            reporting=len(shown.readings),
+            common=advised.ratio,
+            reporting=len(shown.cameras),
             good=len(widths),
-            missing=max(0, params.cameras - len(shown.readings)),
+            missing=max(0, params.cameras - len(shown.cameras)),
             camera_hfd=by_camera(widths),
-            camera_ratio=by_camera(shown.ratios),
-            state=state,
+            camera_ratio=by_camera(ratios),
+            camera_reference_ratio=by_camera(advised.own),
+            camera_age=by_camera(self._adviser.presence.ages(shown.start)),
+            state=state_of(advised),
+            **each,
+            **self._in_focus(shown),
         )
-        good = state is FieldState.ALL_GOOD
-        return Result(figures, Status.OK if good else Status.WARNING, message)
+
+    def _ratios(self, shown: Gathered) -> dict[int, float]:
+        """Return the ratios to the field, each camera against its width in focus if known."""
+        exposure = shown.exposure()
+        focus = {n: self._adviser.references.area(n, exposure) for n in exposure.good()}
+        own = {n: math.sqrt(exposure.area(n) / area) for n, area in focus.items() if area > 0}
+        if len(own) < 3:
+            return plain_ratios(shown)
+        return {n: ratio / median(own.values()) for n, ratio in own.items()}
+
+    def _in_focus(self, shown: Gathered) -> dict[str, Any]:
+        focus, since = self._adviser.since.focus, self._adviser.since
+        if not focus.areas:
+            return {}
+        return {
+            "focus_time": datetime.fromtimestamp(focus.time, timezone.utc).strftime(
+                "%Y-%m-%d %H:%M:%S"
+            ),
+            "focus_hfd": math.sqrt(focus.area),
+            "focus_temperature": focus.temperature,
+            "focus_seeing": focus.seeing,
+            "temperature_change": shown.environment.temperature - focus.temperature,
+            "seeing_change": middle(since.latest_seeing) - focus.seeing,
+        }
 
 
-def exposure_of(plain: Mapping[str, Any]) -> Exposure:
-    """Make an exposure of what `asdict` made of one, and JSON of that: its keys are text."""
-    readings = {int(camera): Reading(**reading) for camera, reading in plain["readings"].items()}
-    ratios = {int(camera): ratio for camera, ratio in plain["ratios"].items()}
-    return Exposure(**{**plain, "readings": readings, "ratios": ratios})
-
-
-def judge(
-    latest: list[Exposure], lasting: Mapping[int, float], params: Params
-) -> tuple[FieldState, str]:
-    """Tell clouds (all cameras), a fault (one camera) and a common change apart."""
-    shown = latest[-1]
-    starless = sum(reading.outcome in STARLESS for reading in shown.readings.values())
-    if starless * 2 >= len(shown.readings):
-        return FieldState.CLOUDS, f"too few stars in {starless} of {len(shown.readings)} cameras"
-    if not shown.good():
-        return FieldState.NO_DATA, f"none of {len(shown.readings)} cameras has a width"
-    off = {camera for camera, ratio in lasting.items() if ratio > params.minor_ratio}
-    off |= {camera for camera in all_cameras() if lost(camera, latest)}
-    if off:
-        names = ", ".join(str(camera) for camera in sorted(off))
-        one = len(off) == 1
-        state = FieldState.ONE_CAMERA if one else FieldState.SEVERAL_CAMERAS
-        return state, f"camera{'' if one else 's'} {names} off in {HOLDS} of {LATEST} exposures"
-    common = held(exposure.common for exposure in latest)
-    if common > params.common_ratio:
-        return FieldState.COMMON_CHANGE, f"all cameras at {common:.2f} of their past"
-    return FieldState.ALL_GOOD, ""
-
-
-def lost(camera: int, latest: Iterable[Exposure]) -> bool:
-    """Tell whether a camera's frames had no width in 3 of the latest 5, unlike most others'."""
-    return (
-        sum(
-            camera in one.readings
-            and not one.readings[camera].good
-            and len(one.good()) * 2 > len(one.readings)
-            for one in latest
-        )
-        >= HOLDS
-    )
-
-
-def held(values: Iterable[float | None]) -> float:
-    """Return what 3 of the latest 5 values reach, NaN if fewer than 3 are known."""
-    known = sorted((v for v in values if v is not None and math.isfinite(v)), reverse=True)
-    return known[HOLDS - 1] if len(known) >= HOLDS else math.nan
+def state_of(advised: Advised) -> FieldState:
+    """Return the state that the advice means."""
+    if advised.advice is Advice.CAMERA:
+        one = len(advised.cameras) <= 1
+        return FieldState.ONE_CAMERA if one else FieldState.SEVERAL_CAMERAS
+    return _STATES[advised.advice]
 
 
 def greatest(ratios: Mapping[int, float]) -> tuple[int, float]:
@@ -385,53 +424,3 @@ def all_cameras() -> range:
 def by_camera(values: Mapping[int, float]) -> NDArray[np.float64]:
     """Return an array with one value for each camera, NaN where there is none."""
     return np.array([values.get(camera, math.nan) for camera in all_cameras()])
-
-
-def read(attributes: Mapping[str, Any]) -> Reading:
-    """Read what the focus plugin found; without it, or without its trust, there is no width."""
-    outcome = str(attributes.get("Outcome", ""))
-    trusted = outcome == "good" and attributes.get("Status") != Status.ERROR.value
-    hfd = number(attributes.get("Hfd"))
-    airmass = number(attributes.get("AIRMASS"))
-    hfd = hfd if trusted and hfd > 0 else math.nan
-    zenith = hfd / airmass**0.6 if airmass >= 1 else hfd
-    return Reading(outcome, str(attributes.get("FILTER", "")).strip(), hfd, zenith)
-
-
-def camera_number(value: Any, port: str) -> int | None:
-    """Return the camera's number, 1 to 16, from its keyword or the port's name."""
-    given = number(value)
-    if math.isnan(given):
-        digits = re.search(r"\d+$", port)
-        given = float(digits.group()) if digits else math.nan
-    return int(given) if given in all_cameras() else None
-
-
-def start_time(attributes: Mapping[str, Any], metadata: Metadata) -> float:
-    """Return the start of exposure in Unix seconds.
-
-    A driver that sets TimeSource has read the header, in all its spellings; frames from elsewhere
-    may have DATE-OBS (UTC).
-    """
-    if "TimeSource" in attributes:
-        return metadata.timestamp
-    text = str(attributes.get("DATE-OBS", "")).strip().rstrip("Z")
-    if "T" not in text:  # a date without a time
-        return metadata.timestamp
-    whole, _, fraction = text.partition(".")
-    try:
-        moment = datetime.fromisoformat(whole).replace(tzinfo=timezone.utc)
-        return moment.timestamp() + (float(f"0.{fraction}") if fraction else 0.0)
-    except ValueError:
-        return metadata.timestamp
-
-
-def number(value: Any) -> float:
-    """Return an attribute's value as a finite float, or NaN."""
-    if isinstance(value, (bool, np.ndarray)):
-        return math.nan
-    try:
-        found = float(value)
-    except (TypeError, ValueError):
-        return math.nan
-    return found if math.isfinite(found) else math.nan

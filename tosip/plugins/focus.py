@@ -4,8 +4,11 @@ Measuring is the work of `tosip.stars`. Here its figures are judged, named and g
 
 A width is published only when the outcome is good. Cloud removes stars and leaves artefacts that
 make a width look better than it was, so too few stars give NaN. The exception is a frame taken of a
-focus star: a star of very high signal to noise has a width of its own, and that is published with
-a warning that says so.
+focus star: a star of very high signal to noise has a width of its own. That is published with an
+outcome of its own, which says nothing about the field.
+
+A frame behind a mosaic of colour filters (BAYERPAT) is measured in bins of 2 x 2 pixels, which
+see all colours alike; the figures are in pixels of the camera.
 
 The pixel's own width is part of the recorded image and is not taken out of the figures.
 
@@ -17,6 +20,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,10 +39,13 @@ from tosip import (
 )
 from tosip.names import UNDEFINED_PIXELS
 from tosip.pipeline.worker.image import undefined_as_nan
-from tosip.stars.frame import UnusableFrameError, measure_frame
+from tosip.stars.binning import binned
+from tosip.stars.frame import Measurement, UnusableFrameError, measure_frame
 from tosip.stars.sample import Stars, trailed, width_and_scatter
 
 SERVED_SLACK = 1.05
+FOCUS_STARS = 5  # fewer bright stars than this are no survey's frame
+LEAST_FOCUS_STAR = 1.8  # px of HFD; clusters of hot pixels are smaller
 WIDEST_SCATTER = 0.3  # of log HFD; real stars of one frame agree far better
 SCALE_KEYWORDS = ("PIXSCALE", "PIXSCAL1", "SECPIX", "SECPIX1", "SCALE")
 
@@ -47,6 +54,7 @@ class Outcome(str, enum.Enum):
     """What a frame is good for."""
 
     GOOD = "good"
+    FOCUS_STAR = "focus star"
     FEW_STARS = "few stars"
     NO_STARS = "no stars"
     SATURATED = "saturated"
@@ -89,6 +97,14 @@ class Params(Inputs):
         default=1.47,
         units="arcsec/px",
         limits=(0.001, 1000.0),
+    )
+    count_flux: float = param(
+        "Flux of the stars that star_count counts\n"
+        "Well above the faintest that are found, so that defocus hides none of them.",
+        default=10_000.0,
+        units="counts",
+        precision=0,
+        limits=(1.0, 1e12),
     )
     largest_aperture: float = param(
         "Largest aperture radius\nStars too wide for it make the frame unusable.",
@@ -149,6 +165,18 @@ class Figures(Outputs):
         alarm=Alarm(lolo=2, low=14),
         default=0,
     )
+    hfd_error: float = output(
+        "Standard error of the half-flux diameter",
+        units="arcsec",
+        precision=3,
+        default=math.nan,
+    )
+    star_count: float = output(
+        "Stars brighter than count_flux\n"
+        "Not limited in number: clouds make it fall. NaN if some could not have been found.",
+        precision=0,
+        default=math.nan,
+    )
     saturated: int = output("Saturated stars", default=0)
     sky: float = output("Sky level", units="counts", precision=1, default=math.nan)
     sky_noise: float = output("Sky noise per pixel", units="counts", precision=2, default=math.nan)
@@ -181,13 +209,15 @@ class Focus(Algorithm[Params, Figures]):
         """Measure one frame, (rows, columns), of any real number type."""
         if attributes.get(UNDEFINED_PIXELS):  # else integers, which are quicker
             image = undefined_as_nan(image, attributes)
+        bins = 2 if mosaic(attributes, metadata) and image.ndim == 2 else 1
+        saturation = params.saturation or number(attributes.get("SATURATE"))
         try:
             frame = measure_frame(
-                image,
+                image if bins == 1 else binned(image, saturation),
                 threshold=params.threshold,
                 enough=params.minimum_stars,
-                saturation=params.saturation or number(attributes.get("SATURATE")),
-                largest_aperture=params.largest_aperture,
+                saturation=saturation,
+                largest_aperture=params.largest_aperture / bins,
             )
         except UnusableFrameError as error:
             return withheld(Figures(), Outcome.UNUSABLE, str(error))
@@ -203,7 +233,9 @@ class Focus(Algorithm[Params, Figures]):
         if trailed(frame.objects):
             message = f"most of {len(frame.objects)} objects are elongated the same way: trailed"
             return withheld(known, Outcome.TRAILED, message)
-        return judge(frame.stars, known, params, pixel_scale(params, attributes))
+        result = judge(frame.stars, known, params, pixel_scale(params, attributes), bins)
+        count = stars_above(params.count_flux / bins**2, frame, params.threshold)
+        return replace(result, outputs=found_in(result).replace(star_count=count))
 
 
 def withheld(known: Figures, outcome: Outcome, message: str) -> Result[Figures]:
@@ -211,11 +243,18 @@ def withheld(known: Figures, outcome: Outcome, message: str) -> Result[Figures]:
     return Result(known.replace(outcome=outcome), status=Status.WARNING, message=message)
 
 
-def judge(stars: Stars, known: Figures, params: Params, scale: float) -> Result[Figures]:
+def mosaic(attributes: Mapping[str, Any], metadata: Metadata) -> bool:
+    """Return whether the frame's pixels see different colours."""
+    return metadata.color_mode == "Bayer" or bool(str(attributes.get("BAYERPAT", "")).strip())
+
+
+def judge(
+    stars: Stars, known: Figures, params: Params, scale: float, bins: int = 1
+) -> Result[Figures]:
     """Decide whether widths can be believed, and publish them if so."""
     warning = ""
     if len(stars) < params.minimum_stars:
-        bright = stars.snr >= params.focus_star_snr
+        bright = (stars.snr >= params.focus_star_snr) & (stars.hfd >= LEAST_FOCUS_STAR)
         if not params.focus_star_snr or not bright.any():
             return too_few(known)
         stars = stars.only(bright)
@@ -229,12 +268,35 @@ def judge(stars: Stars, known: Figures, params: Params, scale: float) -> Result[
     if scatter > WIDEST_SCATTER:
         message = f"widths of {len(stars)} objects disagree: these are no stars"
         return withheld(known, Outcome.UNUSABLE, message)
-    figures = widths(stars, known, scale)
+    lone = warning and len(stars) < FOCUS_STARS
+    outcome = Outcome.FOCUS_STAR if lone else Outcome.GOOD
+    figures = widths(stars, known, scale, bins).replace(outcome=outcome)
     ratio = figures.fwhm / figures.hfd
     if not 0.7 < ratio < 1.4:
         disagree = f"FWHM and half-flux diameter disagree, {ratio:.2f} to 1: far from focus?"
         warning = warning or disagree
     return Result(figures, status=Status.WARNING if warning else Status.OK, message=warning)
+
+
+def stars_above(flux: float, frame: Measurement, threshold: float) -> float:
+    """Return how many stars of a frame are brighter than `flux` counts; NaN if that is not known.
+
+    A star's flux is its peak times its area, which is that of all stars: pi / (4 ln 2) HFD^2.
+    """
+    if not len(frame.stars):
+        return math.nan
+    area = math.pi / (4 * math.log(2)) * float(np.median(frame.stars.hfd)) ** 2
+    peak = flux / area
+    if peak < threshold * frame.noise:
+        return math.nan
+    return float(np.count_nonzero(frame.peaks >= peak)) + frame.saturated
+
+
+def found_in(result: Result[Figures]) -> Figures:
+    """Return a result's figures."""
+    if not isinstance(result.outputs, Figures):
+        raise TypeError(f"found_in: expected Figures, got {type(result.outputs).__name__}")
+    return result.outputs
 
 
 def too_few(known: Figures) -> Result[Figures]:
@@ -246,20 +308,25 @@ def too_few(known: Figures) -> Result[Figures]:
     return withheld(known, outcome, f"{counts}: too few to measure widths")
 
 
-def widths(stars: Stars, known: Figures, scale: float) -> Figures:
-    """Return `known` with the medians of the stars' figures."""
+def widths(stars: Stars, known: Figures, scale: float, bins: int) -> Figures:
+    """Return `known` with the medians of the stars' figures.
+
+    `scale` in arcsec per pixel of the camera; a pixel that was measured is `bins` of them wide.
+    """
     hfd, fwhm, ellipticity, e1, e2 = (
         float(np.median(values))
         for values in (stars.hfd, stars.fwhm, stars.ellipticity, stars.e1, stars.e2)
     )
+    # Of a median of many; its error is 1.25 times that of a mean.
+    error = 1.25 * hfd * width_and_scatter(stars.hfd)[1] / math.sqrt(len(stars))
     return known.replace(
-        hfd=hfd * scale,
-        hfd_pixels=hfd,
-        fwhm=fwhm * scale,
+        hfd=hfd * bins * scale,
+        hfd_pixels=hfd * bins,
+        hfd_error=error * bins * scale if len(stars) > 1 else math.nan,
+        fwhm=fwhm * bins * scale,
         ellipticity=ellipticity,
         e1=e1,
         e2=e2,
-        outcome=Outcome.GOOD,
     )
 
 

@@ -8,11 +8,11 @@ wider ones; the better of both looks counts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from tosip.stars.arrays import Flags, Image
+from tosip.stars.arrays import Flags, Floats, Image
 from tosip.stars.blobs import find_blobs
 from tosip.stars.bright import bright_pixels
 from tosip.stars.peaks import Candidates, find_peaks
@@ -34,7 +34,8 @@ class UnusableFrameError(ValueError):
 class Measurement:
     """What was measured of one frame; levels in counts, widths in pixels.
 
-    `stars` are those of `objects` that agree; `saturated` counts saturated stars.
+    `stars` are those of `objects` that agree; `saturated` counts saturated stars; `peaks` are the
+    heights above the sky of all that look like stars, uncapped in number.
     """
 
     sky: float
@@ -43,6 +44,7 @@ class Measurement:
     saturated: int = 0
     objects: Stars = NO_STARS
     stars: Stars = NO_STARS
+    peaks: Floats = field(default_factory=lambda: np.empty(0))
 
 
 def measure_frame(
@@ -62,15 +64,15 @@ def measure_frame(
             return known
         spoilt, saturated = saturated_areas(image, sky, level, y, x)
         ladder = [rung for rung in LADDER if rung[0] <= largest_aperture]
-        objects = survey(
-            image, sky, _unspoilt(find_peaks(image, sky, y, x), spoilt), ladder[:DIRECT_RUNGS]
-        )
+        peaks = _unspoilt(find_peaks(image, sky, y, x), spoilt)
+        objects = survey(image, sky, peaks, ladder[:DIRECT_RUNGS])
         stars = round_stars(objects)
         if len(stars) < enough or not stars.served:
             again = _second_look(image, sky, spoilt, ladder)
             looks = [(stars, objects), (round_stars(again), again)]
             stars, objects = max(looks, key=_worth)
-        return replace(known, saturated=saturated, objects=objects, stars=stars)
+        heights = peaks.height[peaks.usable]
+        return replace(known, saturated=saturated, objects=objects, stars=stars, peaks=heights)
 
 
 def _sky_of(image: Image) -> Sky:
