@@ -224,6 +224,22 @@ def test_one_missing_camera_is_named(gone):
     assert at is not None
     assert at <= 0.5 + 3.1 * 45 / 3600
     assert "no frame of camera 7 for 1" in dict(played)[at].text
+    assert 7 in dict(played)[0.5].ratios
+    assert 7 not in dict(played)[at].ratios  # what is stale does not look fresh
+
+
+def test_a_camera_that_was_focused_alone_is_good_again():
+    def change(camera, hours, one):
+        if camera != 7:
+            return one
+        return replace(one, position=8030.0) if hours > 1.5 else replace(one, hfd=1.2 * one.hfd)
+
+    # Its motor moved in focus at half past one, and its stars are as wide as at the beginning.
+    night = in_focus(change=lambda c, h, one: change(c, h, one) if h > 1.0 else one)
+    played = dict(night.play(2.0))
+    assert played[1.25].cameras == (7,)
+    assert played[1.75].advice is Advice.GOOD
+    assert played[1.75].ratios[7] == pytest.approx(1.0, abs=0.01)
 
 
 def test_when_all_stop_a_clock_says_so():

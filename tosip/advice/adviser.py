@@ -81,6 +81,11 @@ class Windows:
         """Forget what was compared with a reference that is no longer valid."""
         self.__dict__.update(Windows(self.dark, self.extinction).__dict__)
 
+    def forget_camera(self, camera: int) -> None:
+        """Forget the same of one camera."""
+        for windows in (self.ratios, self.own, self.off):
+            windows.pop(str(camera), None)
+
 
 class Adviser:
     """Takes in exposures and gives advice."""
@@ -126,6 +131,7 @@ class Adviser:
         moved = self.references.moved(exposure, settings.dead_band)
         for camera in moved:
             self.references.forget(camera)
+            self._windows.forget_camera(camera)
         if len(self.references.refocused) * 2 > max(len(exposure.cameras), FEWEST):
             self.focus_done()
 
@@ -297,8 +303,8 @@ class Adviser:
             gain_error=gain[1],
             extinction=windows.extinction[-1],
             cameras=tuple(self._off),
-            ratios={int(key): held(seen) for key, seen in windows.ratios.items()},
-            own={int(key): held(seen) for key, seen in windows.own.items()},
+            ratios=_held(windows.ratios, missing),
+            own=_held(windows.own, missing),
         )
 
     def save(self) -> bytes:
@@ -329,3 +335,8 @@ class Adviser:
         made._refocus, made._off = plain["refocus"], plain["off"]
         made._advice, made._began = Advice(plain["advice"]), plain["began"]
         return made
+
+
+def _held(windows: Mapping[str, list[float]], missing: Mapping[int, float]) -> dict[int, float]:
+    """Return what 3 of the latest 5 exposures reach, of the cameras that are not missing."""
+    return {int(key): held(seen) for key, seen in windows.items() if int(key) not in missing}
