@@ -30,7 +30,8 @@ from tosip.advice.adviser import Advised, Adviser
 from tosip.advice.exposure import Advice, CameraExposure, Environment, FieldExposure
 from tosip.advice.settings import Settings
 from tosip.advice.texts import clock
-from tosip.configuration import Section, read_table, validated
+from tosip.configuration import Section, validated
+from tosip.toml_files import read_toml
 
 OPTICS = 2.65  # arcsec: the half-flux diameter without seeing and defocus
 CLEAR_STARS = 400
@@ -79,7 +80,7 @@ def read_scenario(path: Path) -> Scenario:
     """Read a file, or one that ships by its name. Raises ConfigurationError with all faults."""
     shipped = SHIPPED / f"{path}.toml"
     path = shipped if not path.exists() and shipped.exists() else path
-    return validated(Scenario, read_table(path), path)
+    return validated(Scenario, read_toml(path), path)
 
 
 def play(scenario: Scenario) -> Iterator[tuple[float, Advised]]:
