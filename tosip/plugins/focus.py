@@ -44,6 +44,8 @@ from tosip.stars.frame import Measurement, UnusableFrameError, measure_frame
 from tosip.stars.sample import Stars, trailed, width_and_scatter
 
 SERVED_SLACK = 1.05
+# Counts of flux; well above the faintest star found, so that defocus hides none.
+COUNT_FLUX = 10_000.0
 FOCUS_STARS = 5  # fewer bright stars than this are no survey's frame
 LEAST_FOCUS_STAR = 1.8  # px of HFD; clusters of hot pixels are smaller
 WIDEST_SCATTER = 0.3  # of log HFD; real stars of one frame agree far better
@@ -97,14 +99,6 @@ class Params(Inputs):
         default=1.47,
         units="arcsec/px",
         limits=(0.001, 1000.0),
-    )
-    count_flux: float = param(
-        "Flux of the stars that star_count counts\n"
-        "Well above the faintest that are found, so that defocus hides none of them.",
-        default=10_000.0,
-        units="counts",
-        precision=0,
-        limits=(1.0, 1e12),
     )
     largest_aperture: float = param(
         "Largest aperture radius\nStars too wide for it make the frame unusable.",
@@ -172,7 +166,7 @@ class Figures(Outputs):
         default=math.nan,
     )
     star_count: float = output(
-        "Stars brighter than count_flux\n"
+        "Stars of more than 10,000 counts\n"
         "Not limited in number: clouds make it fall. NaN if some could not have been found.",
         precision=0,
         default=math.nan,
@@ -234,7 +228,7 @@ class Focus(Algorithm[Params, Figures]):
             message = f"most of {len(frame.objects)} objects are elongated the same way: trailed"
             return withheld(known, Outcome.TRAILED, message)
         result = judge(frame.stars, known, params, pixel_scale(params, attributes), bins)
-        count = stars_above(params.count_flux / bins**2, frame, params.threshold)
+        count = stars_above(COUNT_FLUX / bins**2, frame, params.threshold)
         return replace(result, outputs=found_in(result).replace(star_count=count))
 
 
