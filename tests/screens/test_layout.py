@@ -101,21 +101,8 @@ def test_every_text_has_room(screens):
                 assert needed <= room, f"{path.name}: {described(widget)}"
 
 
-# FIELD has a record for each camera's ratio: its results need a screen of their own.
-TOO_LARGE = ["field.bob", "field_alarms.bob"]
-
-
-@pytest.mark.xfail(reason="the results of FIELD need a screen of their own", strict=True)
-def test_the_screen_of_the_field_fits_an_ordinary_display(screens):
-    fit_an_ordinary_display(path for path in screens if path.name in TOO_LARGE)
-
-
 def test_screens_fit_an_ordinary_display(screens):
-    fit_an_ordinary_display(path for path in screens if path.name not in TOO_LARGE)
-
-
-def fit_an_ordinary_display(paths):
-    for path in paths:
+    for path in screens:
         root = etree.parse(path).getroot()
         width, height = (int(root.findtext(tag, "0")) for tag in ("width", "height"))
         assert width <= SCREEN[0], f"{path.name} is {width} pixels wide"

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from pvi.device import DeviceRef, enforce_pascal_case
 
-from tosip.description import Description, Kind, short_doc
+from tosip.description import Description, Field, Kind, short_doc
 from tosip.screens.boxes import (
     IMAGE_SIZE,
     Items,
@@ -33,6 +33,8 @@ _RARE = ("Last array", "Threads", "Attributes", "Pool", "Version")
 _MANY = ("Cameras",)  # as many as there are: on a page of their own
 
 _LARGE_IMAGE = 850  # pixels
+_MOST_RESULTS, _MOST_ALARMS = 24, 32  # rows of a column
+_NUMBERS = ("", *map(str, range(2, 100)))  # of pages with the same heading
 _ROOMY = 150  # the least width of a column, where there are few
 _WIDE = 250  # that of one that shows names of files
 _LONG_TEXT = 256  # bytes: two lines have room for as many
@@ -43,20 +45,37 @@ def algorithm_pages(name: str, description: Description, items: Items) -> list[P
     figures = [field for field in description.outputs if field.kind is not Kind.ARRAY]
     arrays = [field for field in description.outputs if field.kind is Kind.ARRAY]
     numbers = [field for field in figures if field.kind in NUMBERS]
+    first, *others = _parts(figures, _MOST_RESULTS) or [()]
+    pictures = [*map(plot_of, arrays), image_of("Preview", IMAGE_SIZE)]
+    more_results = [result_boxes(some) for some in others]
     columns = (
         [
-            *result_boxes(figures),
+            *result_boxes(first),
             *input_boxes(description.inputs),
             *item_boxes(items, _STATUS, _ROOMY),
         ],
         item_boxes(items, _SUPERVISION),
         _other_boxes(items),
-        [*map(plot_of, arrays), image_of("Preview", IMAGE_SIZE)],
+        [] if others else pictures,
     )
-    more = [_page(f"{name}_alarms", f"{PREFIX} alarms", [[alarm_box(numbers)]])] if numbers else []
+    extra = [_page(f"{name}_results", f"{PREFIX} results", [*more_results, pictures])]
+    pages = [
+        *(extra if others else []),
+        *(
+            _page(
+                f"{name}_alarms{number}", f"{PREFIX} alarms {number}".rstrip(), [[alarm_box(some)]]
+            )
+            for number, some in zip(_NUMBERS, _parts(numbers, _MOST_ALARMS), strict=False)
+        ),
+    ]
     title = short_doc(description.doc.rstrip("."))
     main = _page(name, f"{PREFIX} {title}", columns)
-    return _linked(main, [*more, *_more_pages(name, items)], image=True)
+    return _linked(main, [*pages, *_more_pages(name, items)], image=True)
+
+
+def _parts(fields: Sequence[Field], most: int) -> list[Sequence[Field]]:
+    """Split fields into as many columns as they need, with at most so many rows each."""
+    return [fields[start : start + most] for start in range(0, len(fields), most)]
 
 
 def part_pages(name: str, label: str, items: Items, *, image: bool) -> list[Page]:
