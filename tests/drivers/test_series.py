@@ -126,7 +126,7 @@ def test_the_sky_comes_with_the_telescopes_attributes(tmp_path):
         await driver.stop()
 
     run(work())
-    assert published[0].attributes["FOCUSPOS"] == 8000
+    assert published[0].attributes["FOCUSPOS"] == 8020  # the night begins with a focus run
     assert published[0].data_type == "UInt16"
 
 
