@@ -160,3 +160,7 @@ def test_stored_images_are_a_live_source(tmp_path):
 
     asyncio.run(work())
     assert numbers == [1, 2]
+
+
+def test_a_driver_that_never_started_can_be_stopped(tmp_path):
+    asyncio.run(Watching(tmp_path).driver.stop())

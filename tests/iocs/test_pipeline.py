@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.drivers.fits_files import ramp, stored
 from tests.iocs.test_terminal import at_a_terminal, read_until
 from tosip.testing.ioc import IocProcess, free_port, own_network
 from tosip.testing.process import LinesProcess
@@ -52,6 +53,14 @@ file = "brightness.py"
 source = "BOTH"
 [gather.BOTH]
 sources = ["P1", "P2"]
+[drivers.FILES]
+kind = "folder"
+folder = "images"
+settle = 0.1
+[drivers.AGAIN]
+kind = "replay"
+images = ["stored.fits"]
+acquire = false
 """
 CAMERA = """
 [drivers."CAM${N}"]
@@ -95,6 +104,8 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "brightness.py").write_text(ALGORITHM)
     (folder / "camera.toml").write_text(CAMERA)
     (folder / "ioc.toml").write_text(CONFIG)
+    (folder / "images").mkdir()
+    (folder / "stored.fits").write_bytes(stored(ramp()))
     package = folder / "site" / "spots" / "bright"
     package.mkdir(parents=True)
     (package.parent / "__init__.py").touch()
@@ -158,6 +169,16 @@ def test_what_is_configured_is_in_force(ioc):
         assert seen[name] == wanted, name
 
 
+def test_files_of_a_folder_and_stored_ones_become_frames(ioc, config):
+    (config.parent / "images" / "a.fits").write_bytes(stored(ramp()))
+    ioc.put("AGAIN:Acquire", 1)
+
+    for port in ("FILES", "AGAIN"):
+        ioc.wait(f"{port}:ArrayCounter_RBV", lambda count: count == 1)
+        assert ioc.get(f"{port}:ArraySizeX_RBV") == ramp().shape[1]
+    assert ioc.get("FILES:Status_RBV").severity == 0
+
+
 def test_ports_without_images_serve_none(ioc, config):
     pvs = (config.parent / "pvs").read_text().split()
 
@@ -190,6 +211,8 @@ def test_a_terminal_shows_the_outputs_that_each_plugin_declares(config, tmp_path
     text = config.with_name("camera.toml").read_text().replace("acquire = false\n", "")
     for name in ("ioc.toml", "brightness.py"):
         (tmp_path / name).write_text(config.with_name(name).read_text())
+    for name in ("images", "stored.fits"):
+        (tmp_path / name).symlink_to(config.with_name(name))
     (tmp_path / "camera.toml").write_text(text)
     tosip = str(Path(sys.executable).with_name("tosip"))
     command = [tosip, "run", str(tmp_path / "ioc.toml"), "--var", str(tmp_path / "var")]

@@ -58,24 +58,27 @@ class FolderFeeder:
         self._read = read
         self._waiting: dict[bytes, Stamp] = {}  # submitted, not yet remembered
         self._finished: asyncio.Queue[tuple[bytes, Stamp]] = asyncio.Queue()
+        self._tasks: tuple[BackgroundTask, ...] = ()
 
     @property
     def fault(self) -> str:
         """Why the folder is not watched, or what was read not remembered; empty if all is well."""
-        return self._watch_task.fault or self._finish_task.fault
+        return next((task.fault for task in self._tasks if task.fault), "")
 
     def start(self, driver: FitsDriver) -> None:
         """Submit the files that are there, then those that appear."""
         self._driver = driver
         changed = driver.on_change
-        self._watch_task = BackgroundTask(f"folder {driver.name}", self._watch, changed)
-        self._finish_task = BackgroundTask(f"files of {driver.name}", self._finish, changed)
-        for task in (self._watch_task, self._finish_task):
+        self._tasks = (
+            BackgroundTask(f"folder {driver.name}", self._watch, changed),
+            BackgroundTask(f"files of {driver.name}", self._finish, changed),
+        )
+        for task in self._tasks:
             task.start()
 
     async def stop(self) -> None:
         """Stop watching, and remember the files that were read."""
-        for task in (self._watch_task, self._finish_task):
+        for task in self._tasks:
             await task.stop()
         await self._finish_some([])
         self._read.close()
