@@ -195,7 +195,7 @@ def _waiting(folder: Path) -> Row:
     taken, limit = max(0.0, begun - served), LIMITS["waiting"]
     return (
         f"{WAITING} waiting files: ready to the first process()",
-        f"{taken:.2f} s ({queued} queued then)",
+        f"{taken:.2f} s ({int(queued)} queued then)",
         f"< {limit:g} s",
         taken < limit,
     )
