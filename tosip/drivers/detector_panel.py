@@ -21,6 +21,21 @@ LONGEST_STATUS = 256
 _EXPOSURE_TIMES = ("XPOSURE", "EXPTIME", "EXPOSURE")
 
 
+def _set_wait(driver: Any, value: str) -> None:
+    driver.wait_for_plugins = value == "Yes"
+
+
+WAIT_FOR_PLUGINS: Item[Any] = Item(
+    "WaitForPlugins",
+    choice("Whether AcquireBusy waits for plugins", "No", "Yes"),
+    lambda d: "Yes" if d.wait_for_plugins else "No",
+    _set_wait,
+    group="Driver",
+    echo=True,
+    saved=True,
+)
+
+
 def detector_state(state: Any) -> Item[Any]:
     """Make the item DetectorState; `state` reads one of DETECTOR_STATES from the driver."""
     field = choice("State of the acquisition", *DETECTOR_STATES, Error=Severity.MAJOR)

@@ -1,7 +1,7 @@
 """What operators see of a FITS driver, under areaDetector's names where it has one."""
 
 from tosip.description import Severity
-from tosip.drivers.detector_panel import DETECTOR_ITEMS
+from tosip.drivers.detector_panel import DETECTOR_ITEMS, WAIT_FOR_PLUGINS
 from tosip.drivers.driver import FitsDriver
 from tosip.drivers.fits_time import RECEPTION
 from tosip.housekeeping import WRITE_MESSAGE, Item, choice, integer, text
@@ -26,10 +26,6 @@ def _ignore(_driver: FitsDriver, _value: str) -> None:
 
 def _set_counter(driver: FitsDriver, value: int) -> None:
     driver.array_counter = value
-
-
-def _set_wait(driver: FitsDriver, value: str) -> None:
-    driver.wait_for_plugins = value == "Yes"
 
 
 def _status(driver: FitsDriver) -> str:
@@ -69,15 +65,7 @@ DRIVER_ITEMS: tuple[Item[FitsDriver], ...] = (
         group="Driver",
         echo=True,
     ),
-    Item(
-        "WaitForPlugins",
-        choice("Whether AcquireBusy waits for plugins", "No", "Yes"),
-        lambda d: "Yes" if d.wait_for_plugins else "No",
-        _set_wait,
-        group="Driver",
-        echo=True,
-        saved=True,
-    ),
+    WAIT_FOR_PLUGINS,
     CALLBACKS,
     Item(
         "ArrayCounter",

@@ -2,7 +2,12 @@
 
 from typing import Any
 
-from tosip.drivers.detector_panel import LONGEST_STATUS, detector_state, sizes
+from tosip.drivers.detector_panel import (
+    LONGEST_STATUS,
+    WAIT_FOR_PLUGINS,
+    detector_state,
+    sizes,
+)
 from tosip.drivers.series import IMAGE_MODES, SeriesDriver
 from tosip.errors import ConfigurationError
 from tosip.housekeeping import WRITE_MESSAGE, Item, choice, integer, seconds, text
@@ -21,10 +26,6 @@ def _set(name: str) -> Any:
         setattr(driver, name, value)
 
     return write
-
-
-def _set_wait(driver: SeriesDriver, value: str) -> None:
-    driver.wait_for_plugins = value == "Yes"
 
 
 def _ignore(_driver: SeriesDriver, _value: str) -> None:
@@ -64,15 +65,7 @@ SERIES_ITEMS: tuple[Item[SeriesDriver], ...] = (
         group="Driver",
         echo=True,
     ),
-    Item(
-        "WaitForPlugins",
-        choice("Whether AcquireBusy waits for plugins", "No", "Yes"),
-        lambda d: "Yes" if d.wait_for_plugins else "No",
-        _set_wait,
-        group="Driver",
-        echo=True,
-        saved=True,
-    ),
+    WAIT_FOR_PLUGINS,
     Item(
         "ImageMode",
         choice("How many exposures a series has", *IMAGE_MODES),
